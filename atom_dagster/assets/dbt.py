@@ -1,0 +1,189 @@
+"""dbt assets: staging, intermediate and marts, built from raw in one dbt call.
+
+Belongs here: how Dagster runs the dbt project and shows it. Does not belong here: any
+transformation (``dbt_project``).
+"""
+
+import fcntl
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import (
+    DagsterDbtTranslator,
+    DagsterDbtTranslatorSettings,
+    DbtCliInvocation,
+    DbtCliResource,
+    DbtProject,
+    dbt_assets,
+)
+
+from atom_dagster import progress
+from atom_dagster.assets.raw import WRITER_POOL
+from atom_dagster.preview import markdown_table
+from atom_dagster.resources import Home
+from atom_dagster.settings import DBT_PROJECT, Settings
+
+_TARGET = DBT_PROJECT / "target"
+_SOURCES = ("*.sql", "*.yml", "*.csv")
+
+
+def project_fingerprint() -> str:
+    """A digest of every file of the dbt project: models, seeds, macros, tests, configuration."""
+    digest = hashlib.sha256()
+    for pattern in _SOURCES:
+        for file in sorted(DBT_PROJECT.rglob(pattern)):
+            if _TARGET not in file.parents:
+                digest.update(str(file.relative_to(DBT_PROJECT)).encode())
+                digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def ensure_manifest() -> Path:
+    """The project's parsed manifest, parsed again only when a file of the project has changed.
+
+    Raises:
+        RuntimeError: dbt cannot parse the project; the message holds its last lines.
+    """
+    manifest, stamp = _TARGET / "manifest.json", _TARGET / "manifest.fingerprint"
+    fingerprint = project_fingerprint()
+
+    def is_current() -> bool:
+        return manifest.exists() and stamp.exists() and stamp.read_text() == fingerprint
+
+    if is_current():
+        return manifest
+    _TARGET.mkdir(exist_ok=True)
+    with (_TARGET / ".parse.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not is_current():
+            # Partial parsing misses changed seeds and unit-test rows.
+            done = subprocess.run(  # noqa: S603
+                [sys.executable, "-m", "atom_dagster.dbt_launcher", "parse", "--no-partial-parse",
+                 "--quiet", "--target-path", str(_TARGET), "--log-path", str(_TARGET)],
+                capture_output=True,
+                text=True,
+                cwd=DBT_PROJECT,
+                check=False,
+            )  # fmt: skip
+            if done.returncode:
+                raise RuntimeError(
+                    "dbt cannot parse the project:\n" + (done.stdout + done.stderr)[-3000:]
+                )
+            stamp.write_text(fingerprint)
+    return manifest
+
+
+def build_vars(settings: Settings) -> dict[str, Any]:
+    """The dbt vars that come from outside the project: the clock's day and what the world declares."""
+    return {"today": settings.today().isoformat()}
+
+
+class Translator(DagsterDbtTranslator):
+    """Layers as groups; seeds and sources under their own names."""
+
+    def get_asset_spec(
+        self, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> dg.AssetSpec:
+        """The spec of one dbt node, keyed by schema and name as in the warehouse."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        node = manifest["nodes"].get(unique_id) or manifest["sources"].get(unique_id)
+        if node is None or node["resource_type"] == "source":
+            return spec
+        layer = node["schema"]
+        return spec.replace_attributes(
+            key=dg.AssetKey([layer, node["name"]]),
+            group_name=layer,
+            owners=["team:atom"],
+            kinds={"dbt", "duckdb"},
+        )
+
+
+TRANSLATOR = Translator(DagsterDbtTranslatorSettings(enable_code_references=False))
+
+
+@cache
+def dbt_project() -> DbtProject:
+    """The dbt project with its parsed manifest."""
+    ensure_manifest()
+    return DbtProject(project_dir=DBT_PROJECT, profiles_dir=DBT_PROJECT, target_path=_TARGET)
+
+
+def dbt_resource() -> DbtCliResource:
+    """dbt, started through the launcher that holds the writer's lock."""
+    launcher = Path(sys.executable).parent / "atom-dbt"
+    return DbtCliResource(project_dir=dbt_project(), dbt_executable=str(launcher))
+
+
+def build_arguments(settings: Settings) -> list[str]:
+    """The arguments of the one dbt call; unit tests are the test command's business."""
+    variables = json.dumps(build_vars(settings), sort_keys=True)
+    return ["build", "--exclude-resource-type", "unit_test", "--vars", variables]
+
+
+def dbt_models_asset() -> dg.AssetsDefinition:
+    """The asset definition of the whole dbt project (made when definitions are loaded)."""
+    project = dbt_project()
+
+    @dbt_assets(
+        manifest=project.manifest_path,
+        project=project,
+        dagster_dbt_translator=TRANSLATOR,
+        pool=WRITER_POOL,
+        name="dbt_models",
+    )
+    def dbt_models(
+        context: dg.AssetExecutionContext, home: Home, dbt: DbtCliResource
+    ) -> Iterator[Any]:
+        settings = home.settings
+        target = settings.home / "dbt"
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        if (_TARGET / "partial_parse.msgpack").exists():
+            shutil.copy(_TARGET / "partial_parse.msgpack", target)
+        total = len(context.selected_asset_keys) + len(context.selected_asset_check_keys)
+        invocation = dbt.cli(build_arguments(settings), context=context, target_path=target)
+        yield from _counted(invocation, total)
+        with home.warehouse.reading("row counts of dbt's tables") as connection:
+            _describe(context, connection)
+
+    return dbt_models
+
+
+def _counted(invocation: DbtCliInvocation, total: int) -> Iterator[Any]:
+    for done, event in enumerate(invocation.stream()):
+        progress.report("dbt", min(done, total), total)
+        yield event
+    progress.report("dbt", total, total)
+
+
+def _describe(context: dg.AssetExecutionContext, connection: Any) -> None:
+    """Row counts by one query and a preview of each mart, observed beside the materializations."""
+    tables = connection.execute(
+        "select schema_name, table_name from duckdb_tables()"
+        " where schema_name in ('seeds', 'staging', 'intermediate', 'marts') order by all"
+    ).fetchall()
+    chosen = {tuple(key.path) for key in context.selected_asset_keys}
+    tables = [table for table in tables if table in chosen]
+    if not tables:
+        return
+    counts = connection.execute(
+        " union all ".join(
+            f"select '{schema}', '{table}', count(*) from {schema}.{table}"
+            for schema, table in tables
+        )
+    ).fetchall()
+    for schema, table, rows in counts:
+        metadata: dict[str, Any] = {"dagster/row_count": rows}
+        if schema == "marts":
+            shown = connection.execute(f"select * from {schema}.{table} limit 5")
+            names = [column[0] for column in shown.description]
+            metadata["preview"] = dg.MetadataValue.md(markdown_table(names, shown.fetchall()))
+        context.log_event(dg.AssetObservation([schema, table], metadata=metadata))

@@ -1,0 +1,368 @@
+"""Publication: the marts as one DuckDB file and Parquet, let out only if every blocking rule holds.
+
+Belongs here: evaluating the rules, making a build, swapping the link. Does not belong here: the
+rules (``rules``) or the tables (``dbt_project``).
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from atom_dagster import __version__, rules
+from atom_dagster.assets.dbt import build_vars, project_fingerprint
+from atom_dagster.assets.raw import WRITER_POOL
+from atom_dagster.preview import markdown_table
+from atom_dagster.resources import Home
+from atom_dagster.settings import Settings
+from atom_dagster.warehouse import STORAGE_VERSION
+
+BUILDS_KEPT = 3
+PUBLISHED_SCHEMA = "marts"
+
+
+class Refused(RuntimeError):
+    """A blocking rule is violated; the message names the rules and their first violations."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """What ``builds/<id>/build.json`` and ``meta.build`` say of a build."""
+
+    build_id: str
+    world: str
+    is_synthetic: bool
+    built_at: str
+    inputs: str
+    """Digest of loaded pulls, code, seeds and vars: the same inputs give the same marts."""
+    code: str
+    """Digest of the package and the dbt project."""
+    vars: str
+    atom_version: str
+    duckdb_version: str
+    dbt_version: str
+    dagster_version: str
+
+
+def code_fingerprint() -> str:
+    """A digest of the package's code and of the dbt project."""
+    package = Path(__file__).parent.parent
+    digest = hashlib.sha256(project_fingerprint().encode())
+    for file in sorted(package.rglob("*.py")):
+        digest.update(str(file.relative_to(package)).encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def inputs_fingerprint(connection: duckdb.DuckDBPyConnection, settings: Settings) -> str:
+    """A digest of everything the marts are computed from."""
+    digest = hashlib.sha256(code_fingerprint().encode())
+    digest.update(json.dumps(build_vars(settings), sort_keys=True).encode())
+    try:
+        loads = connection.execute("select * from raw.loads order by all").fetchall()
+    except duckdb.CatalogException:
+        loads = []
+    digest.update(repr(loads).encode())
+    return digest.hexdigest()
+
+
+def published_build(home: Path) -> dict[str, Any] | None:
+    """What the published build says of itself, or None when nothing is published."""
+    try:
+        return dict(json.loads((home / "published" / "build.json").read_text()))
+    except (OSError, ValueError):
+        return None
+
+
+def publish(home: Path, connection: duckdb.DuckDBPyConnection, settings: Settings) -> Build:
+    """Evaluate every rule, then make a build of the marts and let readers see it.
+
+    Args:
+        home: The world's home.
+        connection: A writing connection to the warehouse.
+        settings: This process's settings.
+
+    Raises:
+        Refused: a blocking rule is violated; what was published stays.
+    """
+    verdicts = rules.evaluate(connection, rules.RULES, settings.today())
+    broken = [verdict for verdict in verdicts if verdict.rule.is_blocking and not verdict.passed]
+    if broken:
+        raise Refused(
+            "Nothing was published, because a blocking rule is violated. "
+            + " ".join(verdict.sentence() for verdict in broken)
+        )
+    now = settings.now().astimezone(UTC)
+    inputs = inputs_fingerprint(connection, settings)
+    build = Build(
+        build_id=f"{now:%Y%m%dT%H%M%SZ}-{inputs[:8]}",
+        world=settings.world,
+        is_synthetic=settings.kind == "sample",
+        built_at=now.isoformat(timespec="seconds"),
+        inputs=inputs,
+        code=code_fingerprint(),
+        vars=json.dumps(build_vars(settings), sort_keys=True),
+        atom_version=__version__,
+        duckdb_version=duckdb.__version__,
+        dbt_version=version("dbt-core"),
+        dagster_version=version("dagster"),
+    )
+    builds = home / "builds"
+    draft, final = builds / f".{build.build_id}.draft", builds / build.build_id
+    for leftover in builds.glob(".*.draft"):
+        shutil.rmtree(leftover)
+    (draft / "parquet").mkdir(parents=True)
+    _write_database(connection, draft, build, verdicts)
+    (draft / "build.json").write_text(json.dumps(asdict(build), indent=2) + "\n")
+    _write_checksums(draft)
+    if final.exists():
+        shutil.rmtree(final)
+    draft.rename(final)
+    _point_to(home / "published", final)
+    _prune(builds, final)
+    return build
+
+
+def _write_database(
+    connection: duckdb.DuckDBPyConnection,
+    draft: Path,
+    build: Build,
+    verdicts: Sequence[rules.Verdict],
+) -> None:
+    tables = connection.execute(
+        "select table_name, sql, comment, estimated_size from duckdb_tables()"
+        f" where schema_name = '{PUBLISHED_SCHEMA}' and database_name = current_database() order by 1"
+    ).fetchall()
+    source = connection.execute("select current_database()").fetchone()
+    assert source is not None  # noqa: S101 - a connection has a database
+    connection.execute(
+        f"attach '{draft / 'atom.duckdb'}' as published (storage_version '{STORAGE_VERSION}')"
+    )
+    try:
+        connection.execute(f"create schema published.{PUBLISHED_SCHEMA}")
+        connection.execute("create schema published.meta")
+        connection.execute("use published")
+        for name, ddl, comment, _ in tables:
+            _copy_table(connection, source[0], name, ddl, comment)
+            order = _order(connection, name)
+            connection.execute(
+                f"copy (select * from {PUBLISHED_SCHEMA}.{name} order by {order})"
+                f" to '{draft / 'parquet' / name}.parquet' (format parquet, compression zstd)"
+            )
+        _write_meta(connection, source[0], build, verdicts)
+    finally:
+        connection.execute(f"use {source[0]}")
+        connection.execute("detach published")
+
+
+def _copy_table(
+    connection: duckdb.DuckDBPyConnection, source: str, name: str, ddl: str, comment: str | None
+) -> None:
+    """Create a table from its own DDL, with comments, and fill it in total order."""
+    prefix = f"CREATE TABLE {PUBLISHED_SCHEMA}."
+    if not ddl.startswith(prefix):
+        raise RuntimeError(f"marts.{name} has a DDL that cannot be copied: {ddl[:80]}")
+    connection.execute(ddl)
+    target = f"published.{PUBLISHED_SCHEMA}.{name}"
+    if comment:
+        connection.execute(f"comment on table {target} is {_literal(comment)}")
+    columns = connection.execute(
+        "select column_name, comment from duckdb_columns() where database_name = ?"
+        " and schema_name = ? and table_name = ? and comment is not null",
+        [source, PUBLISHED_SCHEMA, name],
+    ).fetchall()
+    for column, text in columns:
+        connection.execute(f'comment on column {target}."{column}" is {_literal(text)}')
+    order = _order(connection, name)
+    connection.execute(
+        f"insert into {target} select * from {source}.{PUBLISHED_SCHEMA}.{name} order by {order}"
+    )
+
+
+def _order(connection: duckdb.DuckDBPyConnection, name: str) -> str:
+    """The primary key's columns, which order a table totally; all columns when it has none."""
+    key = connection.execute(
+        "select constraint_column_names from duckdb_constraints() where schema_name = ?"
+        " and table_name = ? and constraint_type = 'PRIMARY KEY' limit 1",
+        [PUBLISHED_SCHEMA, name],
+    ).fetchone()
+    return ", ".join(f'"{column}"' for column in key[0]) if key else "all"
+
+
+_META_COMMENTS = {
+    "world": "Which world this build measures, and whether its numbers are invented.",
+    "build": "This build: when, from what, with which versions.",
+    "pulls": "Every pull behind this build: what was asked, when, and where the bytes are.",
+    "checks": "Every rule with its verdict for this build.",
+}
+
+_META_COLUMNS = {
+    "world": {
+        "world": "sample, live or recorded:DIR",
+        "is_synthetic": "true: every number is simulated and none was measured",
+    },
+    "build": {
+        "build_id": "name of the build's folder",
+        "world": "the world measured",
+        "is_synthetic": "whether the numbers are simulated",
+        "built_at": "UTC instant of publication, ISO 8601",
+        "inputs": "sha256 of loaded pulls, code, seeds and vars",
+        "code": "sha256 of the package and the dbt project",
+        "vars": "dbt vars passed, JSON",
+        "atom_version": "version of this project",
+        "duckdb_version": "version of DuckDB",
+        "dbt_version": "version of dbt-core",
+        "dagster_version": "version of Dagster",
+    },
+    "checks": {
+        "rule": "name of the rule",
+        "table_name": "the table it is shown at",
+        "description": "what must hold",
+        "is_blocking": "whether a violation keeps a build from being published",
+        "passed": "whether nothing violates it",
+        "violations": "rows that violate it",
+        "examples": "the first violations, as text",
+    },
+}
+
+
+def _write_meta(
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    build: Build,
+    verdicts: Sequence[rules.Verdict],
+) -> None:
+    values = {key: value for key, value in asdict(build).items()}
+    _create_from(connection, "build", [values])
+    _create_from(
+        connection, "world", [{"world": build.world, "is_synthetic": build.is_synthetic}]
+    )
+    _create_from(
+        connection,
+        "checks",
+        [
+            {
+                "rule": verdict.rule.name,
+                "table_name": ".".join(verdict.rule.asset),
+                "description": verdict.rule.description,
+                "is_blocking": verdict.rule.is_blocking,
+                "passed": verdict.passed,
+                "violations": verdict.violations,
+                "examples": "; ".join(map(str, verdict.examples)),
+            }
+            for verdict in verdicts
+        ],
+    )
+    connection.execute(
+        f"create table meta.pulls as select * from {source}.raw.pulls order by pull_id"
+    )
+    for column, text in connection.execute(
+        "select column_name, comment from duckdb_columns() where database_name = ?"
+        " and schema_name = 'raw' and table_name = 'pulls'",
+        [source],
+    ).fetchall():
+        connection.execute(f'comment on column meta.pulls."{column}" is {_literal(text or "")}')
+    for table, text in _META_COMMENTS.items():
+        connection.execute(f"comment on table meta.{table} is {_literal(text)}")
+    for table, columns in _META_COLUMNS.items():
+        for column, text in columns.items():
+            connection.execute(f'comment on column meta.{table}."{column}" is {_literal(text)}')
+
+
+def _create_from(
+    connection: duckdb.DuckDBPyConnection, table: str, records: Sequence[Mapping[str, Any]]
+) -> None:
+    kinds = {bool: "boolean", int: "bigint", str: "varchar"}
+    columns = ", ".join(f'"{name}" {kinds[type(value)]}' for name, value in records[0].items())
+    connection.execute(f"create table meta.{table} ({columns})")
+    marks = ", ".join("?" for _ in records[0])
+    connection.executemany(
+        f"insert into meta.{table} values ({marks})", [list(record.values()) for record in records]
+    )
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _write_checksums(folder: Path) -> None:
+    lines = []
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        lines.append(f"{digest}  {file.relative_to(folder)}\n")
+    (folder / "SHA256SUMS").write_text("".join(lines))
+
+
+def _point_to(link: Path, target: Path) -> None:
+    """Swap the link in one step: readers keep the build they opened."""
+    draft = link.with_name(f".{link.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(target.relative_to(link.parent))
+    draft.replace(link)
+
+
+def _prune(builds: Path, current: Path) -> None:
+    whole = sorted(
+        (path for path in builds.iterdir() if path.is_dir() and not path.name.startswith(".")),
+        key=lambda path: path.stat().st_mtime,
+    )
+    for old in [path for path in whole if path != current][: -(BUILDS_KEPT - 1)]:
+        shutil.rmtree(old)
+
+
+def publish_asset(upstream: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
+    """The asset that publishes; ``upstream`` are the marts."""
+
+    @dg.asset(
+        key=["published"],
+        deps=list(upstream),
+        group_name="published",
+        kinds={"duckdb", "parquet"},
+        owners=["team:atom"],
+        pool=WRITER_POOL,
+        description=(
+            "The marts as one DuckDB file and Parquet under published/, swapped in one step and only"
+            " if every blocking rule holds."
+        ),
+    )
+    def published(context: dg.AssetExecutionContext, home: Home) -> dg.MaterializeResult:
+        settings = home.settings
+        with home.warehouse.writing("publication") as connection:
+            try:
+                build = publish(settings.home, connection, settings)
+            except Refused as error:
+                raise dg.Failure(
+                    description=str(error), metadata={"refused": True}, allow_retries=False
+                ) from error
+            counts = connection.execute(
+                "select table_name, estimated_size from duckdb_tables()"
+                f" where schema_name = '{PUBLISHED_SCHEMA}' order by 1"
+            ).fetchall()
+        context.log.info(f"Published {build.build_id}.")
+        return dg.MaterializeResult(
+            metadata={
+                "build_id": build.build_id,
+                "world": build.world,
+                "synthetic": build.is_synthetic,
+                "path": dg.MetadataValue.path(str(settings.home / "published")),
+                "dagster/row_count": sum(rows for _, rows in counts),
+                "tables": dg.MetadataValue.md(markdown_table(["table", "rows"], counts)),
+            }
+        )
+
+    return published
+
+
+def built_at(build: Mapping[str, Any]) -> datetime:
+    """The instant a build was published."""
+    return datetime.fromisoformat(build["built_at"])

@@ -1,0 +1,74 @@
+"""The rules as asset checks.
+
+Belongs here: showing each rule at its asset in the UI. Does not belong here: the rules themselves
+(``rules``), or the decision to publish (``assets.publish``, which evaluates them again).
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import duckdb
+
+from atom_dagster import rules
+from atom_dagster.preview import markdown_table
+from atom_dagster.resources import Home
+from atom_dagster.settings import Settings
+
+
+def _spec(rule: rules.Rule) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        rule.name,
+        asset=list(rule.asset),
+        description=rule.description + ".",
+        blocking=rule.is_blocking,
+        metadata={"sql": dg.MetadataValue.md(f"```sql\n{rule.sql}\n```")},
+    )
+
+
+def _result(verdict: rules.Verdict) -> dg.AssetCheckResult:
+    rule = verdict.rule
+    return dg.AssetCheckResult(
+        check_name=rule.name,
+        asset_key=list(rule.asset),
+        passed=verdict.passed,
+        severity=dg.AssetCheckSeverity.ERROR if rule.is_blocking else dg.AssetCheckSeverity.WARN,
+        description=None if verdict.passed else verdict.sentence(),
+        metadata={
+            "violations": verdict.violations,
+            "examples": dg.MetadataValue.md(markdown_table(verdict.columns, verdict.examples)),
+        },
+    )
+
+
+def specs_of(*tables: str) -> list[dg.AssetCheckSpec]:
+    """Check specs of the rules shown at these raw tables; their loading step returns the results."""
+    return [_spec(rule) for rule in rules.RULES if rule.asset in {("raw", t) for t in tables}]
+
+
+def results_of(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, *tables: str
+) -> Iterator[dg.AssetCheckResult]:
+    """Evaluate the rules shown at these raw tables."""
+    mine = [rule for rule in rules.RULES if rule.asset in {("raw", t) for t in tables}]
+    for verdict in rules.evaluate(connection, mine, settings.today()):
+        yield _result(verdict)
+
+
+_MART_RULES = [rule for rule in rules.RULES if rule.asset[0] == "marts"]
+
+
+@dg.multi_asset_check(
+    name="marts_rules", specs=[_spec(rule) for rule in _MART_RULES], can_subset=True
+)
+def marts_rules(
+    context: dg.AssetCheckExecutionContext, home: Home
+) -> Iterator[dg.AssetCheckResult]:
+    """The rules over the marts, after dbt has built them and before anything is published."""
+    chosen = {(key.asset_key.path[-1], key.name) for key in context.selected_asset_check_keys}
+    mine = [rule for rule in _MART_RULES if (rule.asset[1], rule.name) in chosen]
+    with home.warehouse.reading("check of the marts") as connection:
+        for verdict in rules.evaluate(connection, mine, home.settings.today()):
+            yield _result(verdict)
+
+
+CHECKS = [marts_rules]

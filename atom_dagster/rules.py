@@ -1,0 +1,299 @@
+"""The rules: SQL over the warehouse that returns one row per violation.
+
+Belongs here: what must hold of the data, each rule once. A blocking rule keeps a build from being
+published; the others warn. Does not belong here: showing them in the UI (``checks``), or keys and
+types of single tables, which the tables' own constraints and dbt's data tests keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import duckdb
+
+
+@dataclass(frozen=True)
+class Rule:
+    """``sql`` may use ``$today`` (the clock's UTC day) and returns a row for each violation."""
+
+    name: str
+    asset: tuple[str, str]
+    """Schema and table the rule is shown at."""
+    description: str
+    sql: str
+    is_blocking: bool = True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a rule came out: the number of violations and the first of them."""
+
+    rule: Rule
+    violations: int
+    columns: list[str]
+    examples: list[tuple[Any, ...]]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing violates the rule."""
+        return self.violations == 0
+
+    def sentence(self) -> str:
+        """What is wrong, for people."""
+        first = ", ".join(
+            f"{name} {value}" for name, value in zip(self.columns, self.examples[0], strict=True)
+        )
+        return f"{self.rule.name}: {self.rule.description} ({self.violations} violations; first: {first})."
+
+
+_ROLLUPS = ("organization", "country", "region", "size", "family")
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "pull_is_known",
+        ("raw", "hf_models"),
+        "Every raw row leads back to a landed pull",
+        """
+        select 'hf_models' as table_name, pull_id from raw.hf_models anti join raw.pulls using (pull_id)
+        union select 'hf_derivatives', pull_id from raw.hf_derivatives anti join raw.pulls using (pull_id)
+        union select 'openrouter_tokens', pull_id
+        from raw.openrouter_tokens anti join raw.pulls using (pull_id)
+        """,
+    ),
+    Rule(
+        "no_reading_from_the_future",
+        ("raw", "hf_models"),
+        "No reading is dated after today",
+        "select model_id, observed_on from raw.hf_models where observed_on > $today",
+    ),
+    Rule(
+        "counters_agree",
+        ("raw", "hf_models"),
+        "At most 1 % of a day's models have had fewer downloads ever than in the last 30 days",
+        """
+        select observed_on, pull_id, count(*) as models,
+            count(*) filter (where downloads_all_time < downloads_30d) as contradictions
+        from raw.hf_models
+        where downloads_all_time is not null and downloads_30d is not null
+        group by observed_on, pull_id
+        having contradictions > 0.01 * models
+        """,
+    ),
+    Rule(
+        "edges_have_readings",
+        ("raw", "hf_derivatives"),
+        "Every derivative was read as a model by the same pull",
+        """
+        select pull_id, model_id from raw.hf_derivatives
+        anti join raw.hf_models using (source, model_id, observed_on, pull_id)
+        """,
+    ),
+    Rule(
+        "day_has_one_other_row",
+        ("raw", "openrouter_tokens"),
+        "Every day of a rankings pull has its one row for all models beyond the top 50",
+        """
+        select day, pull_id, count(*) filter (where model_permaslug = 'other') as other_rows
+        from raw.openrouter_tokens
+        where source = 'openrouter_rankings'
+        group by day, pull_id
+        having other_rows != 1
+        """,
+    ),
+    Rule(
+        "tokens_keep_their_unit",
+        ("raw", "openrouter_tokens"),
+        "No day holds more than 5 times the tokens of the median day of its fortnight",
+        """
+        with days as (
+            select day, pull_id, sum(total_tokens) as tokens from raw.openrouter_tokens group by all
+        )
+        select day, pull_id, tokens from days
+        qualify tokens > 5 * median(tokens) over (
+            partition by pull_id order by day rows between 7 preceding and 7 following
+        )
+        """,
+        is_blocking=False,
+    ),
+    Rule(
+        "list_is_not_truncated",
+        ("raw", "tracked_models"),
+        "The newest list of tracked models holds at least half of the one before",
+        """
+        with vintages as (
+            select pull_id, max(as_of) as as_of, count(*) as models
+            from raw.tracked_models group by pull_id
+        )
+        select as_of, models, lag(models) over (order by as_of) as models_before from vintages
+        qualify models < 0.5 * models_before and as_of = max(as_of) over ()
+        """,
+    ),
+    Rule(
+        "tracked_namespace_is_reviewed",
+        ("raw", "organization_regions"),
+        "Every tracked namespace has a reviewed region",
+        """
+        select distinct hf_org from raw.tracked_models anti join raw.organization_regions using (hf_org)
+        """,
+        is_blocking=False,
+    ),
+    Rule(
+        "newest_complete_month_is_present",
+        ("raw", "hf_models"),
+        "A Hub reading lies in the newest complete month or after it",
+        """
+        select max(observed_on) as newest_reading, date_trunc('month', $today)::date as month_open
+        from raw.hf_models
+        having newest_reading is null or newest_reading < month_open - interval 1 month
+        """,
+        is_blocking=False,
+    ),
+    Rule(
+        "newest_complete_month_is_whole",
+        ("raw", "openrouter_tokens"),
+        "OpenRouter's newest complete month is held to its last day",
+        """
+        select max(day) as newest_day, date_trunc('month', $today)::date as month_open
+        from raw.openrouter_tokens
+        having newest_day is null or newest_day < month_open - interval 1 day
+        """,
+        is_blocking=False,
+    ),
+    Rule(
+        "every_reading_is_observed",
+        ("marts", "observations"),
+        "Every source, model and day that was read is one observation",
+        """
+        select source, model_id, observed_on from raw.hf_models
+        anti join marts.observations using (source, model_id, observed_on)
+        """,
+    ),
+    Rule(
+        "models_exist",
+        ("marts", "models"),
+        "There is at least one tracked model, and every observed id is a model",
+        """
+        select 'no tracked model' as problem, null as model_id
+        where not exists (from marts.models where tracked_list != 'none')
+        union all
+        select distinct 'observed, not listed', model_id from marts.observations
+        anti join marts.models using (model_id)
+        """,
+    ),
+    Rule(
+        "missing_has_a_reason",
+        ("marts", "downloads_by_model_monthly"),
+        "A month is either measured (never negative) or NULL with its reason",
+        """
+        select model_id, month, downloads, null_reason from marts.downloads_by_model_monthly
+        where (downloads is null) != (null_reason is not null) or downloads < 0
+        """,
+    ),
+    *(
+        Rule(
+            "adds_up",
+            ("marts", f"downloads_by_{key}_monthly"),
+            "The keys of a month sum to its models, and their shares to 1",
+            f"""
+            with models as (
+                select month, sum(downloads) as total
+                from marts.downloads_by_model_monthly group by month
+            ),
+            keys as (
+                select month, sum(downloads) as total, sum(share) as share
+                from marts.downloads_by_{key}_monthly group by month
+            )
+            select month, models.total as by_model, keys.total as by_{key}, keys.share
+            from models full join keys using (month)
+            where models.total is distinct from keys.total
+                or abs(keys.share - 1) > 1e-9
+            """,
+        )
+        for key in _ROLLUPS
+    ),
+    Rule(
+        "adds_up",
+        ("marts", "inference_by_model_monthly"),
+        "A month's models, with the row of all others, sum to what OpenRouter reported",
+        """
+        with reported as (
+            select date_trunc('month', day)::date as month, day, source, pull_id, as_of,
+                sum(total_tokens) as tokens
+            from raw.openrouter_tokens group by all
+        ),
+        newest as (
+            select month, day, tokens from reported
+            qualify row_number() over (
+                partition by day
+                order by source = 'openrouter_rankings' desc, as_of desc, pull_id desc
+            ) = 1
+        ),
+        expected as (select month, sum(tokens) as tokens from newest group by month),
+        found as (
+            select month, sum(tokens) as tokens from marts.inference_by_model_monthly group by month
+        )
+        select month, expected.tokens as reported, found.tokens as in_mart
+        from expected full join found using (month)
+        where expected.tokens is distinct from found.tokens
+        """,
+    ),
+    *(
+        Rule(
+            "shares_sum_to_one",
+            ("marts", f"inference_by_{key}_monthly"),
+            "The shares of a month and scope sum to 1, by base and by publisher",
+            f"""
+            select month, scope, sum(share) as share, sum(share_publisher) as share_publisher
+            from marts.inference_by_{key}_monthly group by month, scope
+            having abs(sum(share) - 1) > 1e-9 or abs(sum(share_publisher) - 1) > 1e-9
+            """,
+        )
+        for key in ("organization", "region")
+    ),
+    *(
+        Rule(
+            "shares_sum_to_one",
+            ("marts", f"derivatives_by_{key}_monthly"),
+            "The shares of the keys of known region sum to 1",
+            f"""
+            select month, relation, min_downloads, community_only, sum(share) as share
+            from marts.derivatives_by_{key}_monthly group by all
+            having abs(sum(share) - 1) > 1e-9
+            """,
+        )
+        for key in ("organization", "region", "family")
+    ),
+    Rule(
+        "missing_has_a_reason",
+        ("marts", "ram_scores"),
+        "A score is either given, between its bounds, or NULL with its reason",
+        """
+        select model_id, baseline, day, ram, null_reason from marts.ram_scores
+        where (ram is null) != (null_reason is not null) or not (ram_low <= ram and ram <= ram_high)
+        """,
+    ),
+)
+
+
+def evaluate(
+    connection: duckdb.DuckDBPyConnection, rules: Iterable[Rule], today: date
+) -> list[Verdict]:
+    """Every rule's verdict; a rule over a table that does not exist is violated."""
+    return [_evaluate(connection, rule, today) for rule in rules]
+
+
+def _evaluate(connection: duckdb.DuckDBPyConnection, rule: Rule, today: date) -> Verdict:
+    parameters = {"today": today} if "$today" in rule.sql else {}
+    try:
+        result = connection.execute(
+            f"select count(*) over () as violations_found, * from ({rule.sql}) limit 10", parameters
+        )
+        columns = [column[0] for column in result.description or []][1:]
+        rows = result.fetchall()
+    except duckdb.CatalogException as error:
+        missing = str(error).splitlines()[0]
+        return Verdict(rule, 1, ["missing"], [(missing,)])
+    return Verdict(rule, rows[0][0] if rows else 0, columns, [row[1:] for row in rows])

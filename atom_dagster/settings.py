@@ -1,0 +1,139 @@
+"""Everything configurable, typed, from ``ATOM_*`` variables; nothing else reads the environment.
+
+Belongs here: settings, the clock, and the ``Endpoints`` type that a world hands to the sources. Does
+not belong here: how a world starts (``worlds``) or what a service answers (``sources``).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Literal
+
+ROOT = Path(__file__).resolve().parent.parent
+DBT_PROJECT = ROOT / "dbt_project"
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message is one sentence that says what to do."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A public history of Hub snapshots: ``models/<YYYY-MM-DD>/models.parquet`` in a dataset repository."""
+
+    url: str
+    """Endpoint that speaks the Hub's dataset API (``/api/datasets/…/tree``, ``/datasets/…/resolve``)."""
+    repo: str
+    kind: Literal["complete", "selection"]
+    """``complete``: far fewer rows than last time is a fault. ``selection``: the panel may shrink."""
+    folder_date_is: Literal["week_start", "observed_on"]
+    """Whether a folder is named for the start of its week or for the day its readings were taken."""
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the outside is, with the credentials it may receive. All URLs without a trailing slash."""
+
+    world: str
+    is_synthetic: bool
+    hub: str | None
+    """Base of the Hub API, or None in a world without a live Hub (the current month has no reading)."""
+    archive: Archive | None
+    openrouter: str
+    """Base of OpenRouter: ``/api/v1/datasets/rankings-daily`` and the keyless export lie below it."""
+    catalogues: tuple[str, ...]
+    """Full URLs of ``/api/v1/models`` answers: one where only now can be asked, more where kept."""
+    registry: str
+    """Base below which ``models.csv``, ``extra_models.csv`` and ``metadata/*.csv`` lie."""
+    rankings_span: tuple[date, date] | None = None
+    """First and last day the rankings can be asked for; None: all of OpenRouter's, up to yesterday."""
+    hub_token: str | None = field(default=None, repr=False)
+    openrouter_key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The configuration of one process; see ``from_env`` for the variables."""
+
+    world: str
+    home: Path
+    """Absolute; holds landing/, warehouse.duckdb, dagster/, builds/ and the published link."""
+    seed: int
+    fixed_now: datetime | None
+    hub_scope: Literal["all", "organizations"]
+    """Live pulls: the whole Hub, or only the registry's organizations (no derivatives by others)."""
+    faults: Path | None
+    """Rules by which the loopback server misbehaves (tests only; see ``worlds.server``)."""
+    hf_token: str | None = field(default=None, repr=False)
+    openrouter_key: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read ``ATOM_WORLD``, ``ATOM_HOME``, ``ATOM_SEED``, ``ATOM_NOW``, ``ATOM_HUB_SCOPE``, ``ATOM_FAULTS``,
+        ``HF_TOKEN`` and ``OPENROUTER_API_KEY``.
+
+        Raises:
+            SettingsError: a value cannot be understood.
+        """
+        env = os.environ if environ is None else environ
+        world = env.get("ATOM_WORLD") or "sample"
+        kind, _, argument = world.partition(":")
+        if kind not in {"sample", "live", "recorded"} or (kind == "recorded") != bool(argument):
+            raise SettingsError(
+                f"The world {world!r} does not exist; choose sample, live or recorded:DIR."
+            )
+        try:
+            seed = int(env.get("ATOM_SEED") or 1)
+        except ValueError as error:
+            raise SettingsError("ATOM_SEED must be a whole number.") from error
+        if kind == "recorded":
+            folder = Path(argument).expanduser().resolve()
+            if not (folder / "world.yml").is_file():
+                raise SettingsError(
+                    f"{argument} is no recorded world: it has no world.yml; name a folder that has one."
+                )
+            world = f"recorded:{folder}"
+        name = kind if kind != "sample" or seed == 1 else f"sample-{seed}"
+        home = Path(env.get("ATOM_HOME") or ROOT / "data" / name).expanduser().resolve()
+        scope = env.get("ATOM_HUB_SCOPE") or "all"
+        if scope not in {"all", "organizations"}:
+            raise SettingsError("ATOM_HUB_SCOPE must be 'all' or 'organizations'.")
+        return cls(
+            world=world,
+            home=home,
+            seed=seed,
+            fixed_now=_instant(env.get("ATOM_NOW")),
+            hub_scope=scope,  # type: ignore[arg-type]
+            faults=Path(env["ATOM_FAULTS"]) if env.get("ATOM_FAULTS") else None,
+            hf_token=env.get("HF_TOKEN") or None,
+            openrouter_key=env.get("OPENROUTER_API_KEY") or None,
+        )
+
+    @property
+    def kind(self) -> str:
+        """``sample``, ``live`` or ``recorded``."""
+        return self.world.partition(":")[0]
+
+    def now(self) -> datetime:
+        """The one clock: the present instant in UTC, or the one ``ATOM_NOW`` holds."""
+        return self.fixed_now or datetime.now(UTC)
+
+    def today(self) -> date:
+        """The UTC day of ``now``."""
+        return self.now().date()
+
+
+def _instant(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise SettingsError(
+            f"ATOM_NOW is {text!r}; write an ISO instant such as 2026-04-08T00:00:00Z."
+        ) from error
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)

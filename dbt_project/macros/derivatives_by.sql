@@ -1,0 +1,98 @@
+{#- New derivatives by one attribute of the model they count for (definitions 6).
+
+    key: column of int_derivative_shares. One row per month, relation, threshold, community_only and key
+    that has a child; without one there is no row. Shares are of the keys of known region; what counts
+    for a model of unknown region is in share_all alone. -#}
+{% macro derivatives_by(key) -%}
+with shares as (
+
+    select * from {{ ref('int_derivative_shares') }}
+
+),
+
+children as (
+
+    select * from {{ ref('int_derivative_children') }}
+
+),
+
+thresholds as (
+
+    select 0 as min_downloads
+    union all
+    select 5 as min_downloads
+    union all
+    select 50 as min_downloads
+
+),
+
+populations as (
+
+    select false as community_only
+    union all
+    select true as community_only
+
+),
+
+-- definitions 6.2: until somebody looked 30 days after the month, more may still count
+newest_reading as (
+
+    select max(last_observed_on) as last_observed_on from children
+
+),
+
+counted as (
+
+    select
+        shares.month,
+        shares.relation,
+        thresholds.min_downloads,
+        populations.community_only,
+        shares.{{ key }},
+        sum(shares.weight) as weight,
+        sum(case when shares.region <> 'unknown' then shares.weight end) as known_weight
+    from shares
+    cross join thresholds
+    cross join populations
+    where
+        shares.downloads_max > thresholds.min_downloads
+        and (shares.is_community or not populations.community_only)
+    group by
+        shares.month,
+        shares.relation,
+        thresholds.min_downloads,
+        populations.community_only,
+        shares.{{ key }}
+
+),
+
+totalled as (
+
+    select
+        counted.*,
+        sum(counted.weight) over same_month as total_weight,
+        sum(counted.known_weight) over same_month as total_known_weight
+    from counted
+    window same_month as (
+        partition by
+            counted.month, counted.relation, counted.min_downloads, counted.community_only
+    )
+
+)
+
+select
+    totalled.month,
+    totalled.relation,
+    totalled.min_downloads,
+    totalled.community_only,
+    totalled.{{ key }},
+    cast(round(totalled.weight, 9) as double) as new_derivatives,
+    cast(totalled.known_weight as double)
+    / nullif(cast(totalled.total_known_weight as double), 0) as share,
+    cast(totalled.weight as double) / cast(totalled.total_weight as double) as share_all,
+    coalesce(
+        newest_reading.last_observed_on < {{ add_days(next_month('totalled.month'), 30) }}, true
+    ) as is_provisional
+from totalled
+cross join newest_reading
+{%- endmacro %}

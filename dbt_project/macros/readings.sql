@@ -1,0 +1,55 @@
+{#- Rank of a source in `source_order`, 1 first; one that is not listed comes last (definitions 1.2). -#}
+{% macro source_rank(source) -%}
+    case {{ source }}
+        {%- for name in var('source_order') %} when '{{ name }}' then {{ loop.index }}{% endfor %}
+        else {{ var('source_order') | length + 1 }}
+    end
+{%- endmacro %}
+
+
+{#- Whether a pull of this source and scope saw the whole Hub, so that a model's absence says something
+    (definitions 1.7). A live pull of organizations says so in its scope. -#}
+{% macro is_complete_pull(source, scope) -%}
+    case
+        when {{ source }} = 'hub_live' then {{ scope }} not like '%organizations%'
+        when {{ source }} = 'hub_archive' then {{ 'true' if var('archive_kind') == 'complete' else 'false' }}
+        else false
+    end
+{%- endmacro %}
+
+
+{#- Whether two counters lie more than 1 % apart; false when either is missing (definitions 1.2). -#}
+{% macro disagree(a, b) -%}
+    coalesce(abs({{ a }} - {{ b }}) > 0.01 * greatest({{ a }}, {{ b }}), false)
+{%- endmacro %}
+
+
+{#- Namespace of a Hub id: the part before the slash. -#}
+{% macro hf_org_of(model_id) -%}
+    {{ dbt.split_part(model_id, "'/'", 1) }}
+{%- endmacro %}
+
+
+{#- Billions of parameters a repository's name states, as in -8B- or _0.5b, else NULL. Numbers such as the
+    8x7B of a mixture or A3B (active) are not read: they are not the total. Registry's rule, paper.md 1.3. -#}
+{% macro params_b_in_name(model_id) -%}
+    cast({{ regexp_first(
+        dbt.split_part(model_id, "'/'", 2), '(?:^|[-_])([0-9]+(?:[.][0-9]+)?)[bB](?:[-_]|$)'
+    ) }} as double)
+{%- endmacro %}
+
+
+{#- The id without a precision suffix such as -FP8 or -NVFP4, in lower case; NULL when it has none. -#}
+{% macro without_precision(model_id) -%}
+    {{ regexp_first('lower(' ~ model_id ~ ')', '^(.+)-(?:' ~ precision_suffixes() | join('|') ~ ')$') }}
+{%- endmacro %}
+
+
+{#- Suffixes by which publishers name another precision of the same weights, longer ones first. -#}
+{% macro precision_suffixes() -%}
+    {{ return([
+        'fp8-dynamic', 'fp8-block', 'fp8', 'nvfp4-qad', 'nvfp4', 'mxfp4', 'mxfp8', 'fp4', 'fp16', 'fp32',
+        'bf16', 'w4a4', 'w4a16', 'w8a8', 'w8a16', 'int4', 'int8', 'gptq-int4', 'gptq-int8', 'gptq',
+        'awq-int4', 'awq', '4bit', '8bit'
+    ]) }}
+{%- endmacro %}

@@ -1,0 +1,1 @@
+{{ derivatives_by('family') }}

@@ -1,0 +1,373 @@
+-- definitions 3. Edges of a month: e0 its first day, e1 the next month's.
+
+with models as (
+
+    select
+        int_models.model_id,
+        int_models.created_on,
+        coalesce(int_models.created_on, int_models.release_date) as born_on,
+        int_models.first_observed_on,
+        int_models.last_observed_on,
+        int_models.is_gone
+    from {{ ref('int_models') }} as int_models
+    where {{ in_model_set('int_models') }}
+
+),
+
+points as (
+
+    select
+        points.model_id,
+        points.point_on,
+        points.cumulative,
+        points.cumulative_clean,
+        points.kind
+    from {{ ref('int_curve_points') }} as points
+    inner join models
+        on points.model_id = models.model_id
+
+),
+
+readings as (
+
+    select
+        readings.model_id,
+        readings.observed_on,
+        readings.downloads_30d,
+        readings.downloads_all_time
+    from {{ ref('int_used_readings') }} as readings
+    inner join models
+        on readings.model_id = models.model_id
+
+),
+
+windows as (
+
+    select
+        model_id,
+        observed_on,
+        downloads_30d
+    from readings
+    where downloads_30d is not null
+
+),
+
+months as (
+
+    {{ month_spine(first_month(), today()) }}
+
+),
+
+-- from the month of birth or of the first reading on; from the first month when birth is unknown
+model_months as (
+
+    select
+        models.model_id,
+        months.month,
+        months.next_month,
+        months.days_in_month,
+        models.created_on,
+        models.created_on is not null
+        and models.created_on >= months.month
+        and models.created_on < months.next_month as is_birth_month,
+        models.is_gone
+        and models.last_observed_on is not null
+        and models.last_observed_on < months.next_month as is_gone,
+        months.next_month > {{ today() }} as is_open
+    from models
+    inner join months
+        on
+            models.born_on is null
+            or models.born_on < months.next_month
+            or models.first_observed_on < months.next_month
+
+),
+
+-- how many used readings each month holds, and the newest so far
+reading_months as (
+
+    select
+        model_id,
+        {{ month_of('observed_on') }} as reading_month,
+        count(*) as readings,
+        max(observed_on) as last_on,
+        min(observed_on) as first_on
+    from readings
+    group by model_id, {{ month_of('observed_on') }}
+
+),
+
+spans as (
+
+    select
+        model_id,
+        min(first_on) as first_reading_on,
+        max(last_on) as last_reading_on
+    from reading_months
+    group by model_id
+
+),
+
+month_ends as (
+
+    select
+        model_id,
+        next_month
+    from model_months
+
+),
+
+reading_series as (
+
+    {{ with_next('readings', ['model_id'], 'observed_on', {}) }}
+
+),
+
+latest_readings as (
+
+    select
+        month_ends.model_id,
+        month_ends.next_month,
+        reading.observed_on as last_reading_on
+    from month_ends
+    {{ asof_left_join(
+        'reading_series', 'reading', ['model_id'], 'month_ends', 'next_month', 'observed_on'
+    ) }}
+
+),
+
+-- a counter within a day of a month's edge
+observed_edges as (
+
+    select distinct
+        model_id,
+        {{ month_of(add_days('point_on', 1)) }} as edge
+    from points
+    where
+        kind in ('reading', 'window_life')
+        and point_on <= {{ add_days(month_of(add_days('point_on', 1)), 1) }}
+
+),
+
+asks as (
+
+    select
+        model_id,
+        month as asked_on
+    from model_months
+    union
+    select
+        model_id,
+        next_month as asked_on
+    from model_months
+    union
+    select
+        model_id,
+        {{ first_month() }} as asked_on
+    from models
+    union
+    select
+        model_id,
+        last_reading_on as asked_on
+    from spans
+
+),
+
+curve as (
+
+    {{ curve_at('points', 'asks') }}
+
+),
+
+window_asks as (
+
+    select
+        model_id,
+        next_month as asked_on
+    from model_months
+    where not is_open and not is_gone
+
+),
+
+edge_windows as (
+
+    {{ window_at('windows', 'window_asks') }}
+
+),
+
+-- 3.2: the window that stands for the month, and its distance
+window_months as (
+
+    select
+        model_id,
+        asked_on as next_month,
+        case
+            when gap_days <= {{ var('max_gap_days') }} then window_30d
+            when previous_distance <= {{ var('window_reach_days') }} then previous_30d
+            when following_distance <= {{ var('window_reach_days') }} then following_30d
+        end as window_30d,
+        case
+            when gap_days <= {{ var('max_gap_days') }} then gap_days
+            when previous_distance <= {{ var('window_reach_days') }} then previous_distance
+            when following_distance <= {{ var('window_reach_days') }} then following_distance
+        end as gap_days
+    from (
+        select
+            edge_windows.*,
+            {{ days_between('previous_on', 'asked_on') }} as previous_distance,
+            {{ days_between('asked_on', 'following_on') }} as following_distance
+        from edge_windows
+    ) as distances
+
+),
+
+edges as (
+
+    select
+        model_months.*,
+        -- created inside the month: nothing before
+        case
+            when model_months.is_birth_month and opening.low_on is null then 0
+            else opening.cumulative_clean
+        end as clean_start,
+        case
+            when model_months.is_birth_month and opening.low_on is null then 0
+            else opening.gap_days
+        end as gap_start,
+        closing.cumulative_clean as clean_end,
+        closing.gap_days as gap_end,
+        case
+            when model_months.is_gone then closing.cumulative_low
+            when closing.gap_days <= {{ var('max_gap_days_cumulative') }} then closing.cumulative
+        end as cumulative_end,
+        case
+            when model_months.created_on >= {{ first_month() }} and beginning.low_on is null then 0
+            when beginning.gap_days <= {{ var('max_gap_days_cumulative') }}
+                then beginning.cumulative
+        end as cumulative_first,
+        opening.uses_window_chain or closing.uses_window_chain as uses_window_chain,
+        observed_start.edge is not null and observed_end.edge is not null as is_observed,
+        latest.cumulative_clean as clean_latest,
+        spans.first_reading_on,
+        spans.last_reading_on as model_last_reading_on
+    from model_months
+    left join curve as opening
+        on
+            model_months.model_id = opening.model_id
+            and model_months.month = opening.asked_on
+    left join curve as closing
+        on
+            model_months.model_id = closing.model_id
+            and model_months.next_month = closing.asked_on
+    left join curve as beginning
+        on
+            model_months.model_id = beginning.model_id
+            and beginning.asked_on = {{ first_month() }}
+    left join observed_edges as observed_start
+        on
+            model_months.model_id = observed_start.model_id
+            and model_months.month = observed_start.edge
+    left join observed_edges as observed_end
+        on
+            model_months.model_id = observed_end.model_id
+            and model_months.next_month = observed_end.edge
+    left join spans
+        on model_months.model_id = spans.model_id
+    left join curve as latest
+        on
+            spans.model_id = latest.model_id
+            and spans.last_reading_on = latest.asked_on
+
+),
+
+methods as (
+
+    select
+        edges.*,
+        window_months.window_30d,
+        window_months.gap_days as gap_window,
+        case
+            when edges.is_open then 'month_open'
+            when edges.first_reading_on is null then 'no_reading'
+            when edges.is_gone then 'after_last_reading'
+            when
+                edges.gap_start <= {{ var('max_gap_days') }}
+                and edges.gap_end <= {{ var('max_gap_days') }}
+                then 'difference'
+            when window_months.window_30d is not null then 'window'
+            when edges.next_month > edges.model_last_reading_on then 'after_last_reading'
+            when
+                edges.month < edges.first_reading_on
+                and (edges.next_month <= edges.first_reading_on or edges.gap_start is null)
+                then 'before_first_reading'
+            else 'gap_too_wide'
+        end as outcome
+    from edges
+    left join window_months
+        on
+            edges.model_id = window_months.model_id
+            and edges.next_month = window_months.next_month
+
+)
+
+select
+    methods.model_id,
+    methods.month,
+    cast(round(case
+        when methods.outcome = 'difference' then methods.clean_end - methods.clean_start
+        when methods.outcome = 'window' and methods.is_birth_month then methods.window_30d
+        when methods.outcome = 'window' then methods.window_30d * methods.days_in_month / 30
+    end) as bigint) as downloads,
+    cast(round(methods.cumulative_end) as bigint) as downloads_cumulative,
+    case
+        when
+            methods.outcome = 'window'
+            or (methods.outcome = 'difference' and methods.uses_window_chain)
+            then 'window_30d'
+        when methods.outcome = 'difference' and methods.is_observed then 'observed'
+        when methods.outcome = 'difference' then 'interpolated'
+    end as method,  -- noqa: RF04
+    cast(
+        coalesce(reading_months.readings, 0)
+        + case when following_months.first_on = methods.next_month then 1 else 0 end as integer
+    ) as observations,
+    cast(case
+        when methods.outcome = 'window' then methods.gap_window
+        when methods.outcome in ('difference', 'gap_too_wide')
+            then greatest(
+                coalesce(methods.gap_start, methods.gap_end),
+                coalesce(methods.gap_end, methods.gap_start)
+            )
+    end as integer) as gap_days,
+    latest_readings.last_reading_on,
+    -- definitions 3.8: a later rule
+    false as is_anomalous,
+    cast(null as varchar) as anomaly_reason,
+    case
+        when methods.outcome not in ('difference', 'window') then methods.outcome
+    end as null_reason,
+    cast(round(case
+        when
+            methods.is_open
+            and methods.gap_start <= {{ var('max_gap_days') }}
+            and methods.model_last_reading_on >= methods.month
+            then methods.clean_latest - methods.clean_start
+    end) as bigint) as downloads_to_date,
+    cast(
+        round(methods.cumulative_end - methods.cumulative_first) as bigint
+    ) as downloads_since_2023_11,
+    -- definitions 1.6: a later rule
+    cast(null as bigint) as counter_correction
+from methods
+left join reading_months
+    on
+        methods.model_id = reading_months.model_id
+        and methods.month = reading_months.reading_month
+left join reading_months as following_months
+    on
+        methods.model_id = following_months.model_id
+        and methods.next_month = following_months.reading_month
+left join latest_readings
+    on
+        methods.model_id = latest_readings.model_id
+        and methods.next_month = latest_readings.next_month

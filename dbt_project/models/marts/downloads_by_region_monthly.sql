@@ -1,0 +1,1 @@
+{{ downloads_by('region', share_of_three=true) }}

@@ -1,0 +1,1 @@
+{{ inference_by('organization', 'publisher_organization') }}

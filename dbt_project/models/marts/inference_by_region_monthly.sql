@@ -1,0 +1,1 @@
+{{ inference_by('region', 'publisher_region') }}

@@ -1,0 +1,58 @@
+with readings as (
+
+    select * from {{ source('raw', 'hf_models') }}
+
+),
+
+pulls as (
+
+    select
+        pull_id,
+        fetched_at
+    from {{ source('raw', 'pulls') }}
+
+),
+
+-- definitions 1.2: read twice on one day by one source, the later pull wins
+ranked as (
+
+    select
+        readings.*,
+        pulls.fetched_at,
+        row_number() over (
+            partition by readings.source, readings.model_id, readings.observed_on
+            order by pulls.fetched_at desc, readings.pull_id desc
+        ) as nth
+    from readings
+    left join pulls
+        on readings.pull_id = pulls.pull_id
+
+)
+
+select
+    -- ids
+    source,
+    model_id,
+    {{ hf_org_of('model_id') }} as hf_org,
+    hf_id,
+    pull_id,
+
+    -- text
+    pipeline_tag,
+    library_name,
+    license,
+    gated,
+
+    -- numerics
+    downloads_30d,
+    downloads_all_time,
+    likes,
+    safetensors_total,
+
+    -- dates
+    observed_on,
+    folder_date,
+    cast(created_at as date) as created_on,
+    fetched_at
+from ranked
+where nth = 1

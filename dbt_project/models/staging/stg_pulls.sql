@@ -1,0 +1,27 @@
+with pulls as (
+
+    select * from {{ source('raw', 'pulls') }}
+
+)
+
+select
+    -- ids
+    pull_id,
+
+    -- text
+    source,
+    world,
+    scope,
+    path,
+
+    -- numerics
+    requests,
+    bytes,
+
+    -- booleans
+    {{ is_complete_pull('source', 'scope') }} as is_complete,
+
+    -- instants
+    fetched_at,
+    as_of
+from pulls

@@ -1,0 +1,126 @@
+"""Worlds that have been run once, shared by the tests that only look at them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+NOW = "2026-11-12T06:00:00+00:00"
+TODAY = date(2026, 11, 12)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A world whose main job has ended."""
+
+    home: Path
+    environment: dict[str, str]
+    exit_code: int
+    stdout: str
+    stderr: str
+    today: date = TODAY
+
+    @property
+    def warehouse(self) -> Path:
+        return self.home / "warehouse.duckdb"
+
+    @property
+    def published(self) -> Path:
+        return (self.home / "published" / "atom.duckdb").resolve()
+
+    @contextmanager
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        connection = duckdb.connect(str(self.published), read_only=True)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def rows(self, sql: str, *parameters: object) -> list[tuple]:
+        with self.connect() as connection:
+            return connection.execute(sql, list(parameters)).fetchall()
+
+
+def atom_environment(home: Path, **variables: str) -> dict[str, str]:
+    """A clean environment for `atom`: nothing of the caller's ATOM_*, Dagster or credentials."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("ATOM_", "DAGSTER", "DBT_", "HF_", "OPENROUTER"))
+    }
+    return kept | {"ATOM_HOME": str(home), "ATOM_NOW": NOW} | variables
+
+
+def atom(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user would."""
+    return subprocess.run(
+        [sys.executable, "-m", "atom_dagster", *arguments],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+
+
+def finish(home: Path, *arguments: str, **variables: str) -> Finished:
+    """Run the main job in a home of its own."""
+    environment = atom_environment(home, **variables)
+    done = atom("run", *arguments, environment=environment)
+    return Finished(home, environment, done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The sample world, run once."""
+    finished = finish(tmp_path_factory.mktemp("sample"))
+    assert finished.exit_code == 0, finished.stderr
+    return finished
+
+
+@pytest.fixture(scope="session")
+def other_story(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The sample world's second seed, run once."""
+    finished = finish(tmp_path_factory.mktemp("sample-2"), ATOM_SEED="2")
+    assert finished.exit_code == 0, finished.stderr
+    return finished
+
+
+@pytest.fixture(scope="session")
+def recorded_answers() -> Path:
+    """The folder of recorded answers; a fresh user does not have it."""
+    folder = SHARED / "recorded"
+    if not folder.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail("CI needs ../shared/recorded beside the clone, and it is missing.")
+        pytest.skip("needs ../shared/recorded, which is not part of the project")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory, recorded_answers: Path) -> Finished:
+    """The recorded world, run once."""
+    finished = finish(tmp_path_factory.mktemp("recorded"), ATOM_WORLD=f"recorded:{recorded_answers}")
+    assert finished.exit_code == 0, finished.stderr
+    return finished
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """An empty home."""
+    return tmp_path / "home"
+
+
+AtomRunner = Callable[..., subprocess.CompletedProcess[str]]
