@@ -99,6 +99,7 @@ class Pull:
             "scope": self.scope,
             "fetched_at": self.fetched_at.astimezone(UTC).replace(tzinfo=None),
             "as_of": self.as_of.astimezone(UTC).replace(tzinfo=None),
+            "is_complete": bool(self.facts.get("is_complete", False)),
             "requests": len(self.pages),
             "bytes": sum(page.bytes for page in self.pages),
             "path": self.path.relative_to(landing.parent).as_posix(),

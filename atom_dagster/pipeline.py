@@ -6,6 +6,8 @@ belong here: printing (``cli``), or what the jobs do (``assets``).
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
 import shutil
@@ -86,11 +88,18 @@ def run(
     """Ingest these months, then build and publish unless nothing changed since the last build."""
     _quiet(debug)
     outcome = Outcome(months)
-    with open_instance(settings) as instance, progress.reporting_to(reporter):
+    with (
+        open_instance(settings) as instance,
+        progress.reporting_to(reporter),
+        # dbt's own lines are for --debug; its log file under the world's home keeps them.
+        contextlib.nullcontext() if debug else contextlib.redirect_stdout(io.StringIO()),
+    ):
         from atom_dagster.definitions import build_defs
 
         definitions = build_defs()
+        console = {"console": {"config": {"log_level": "DEBUG" if debug else "CRITICAL"}}}
         ingest = definitions.resolve_job_def(INGEST.name).execute_in_process(
+            run_config={"loggers": console},
             instance=instance,
             raise_on_error=False,
             tags={
@@ -109,7 +118,10 @@ def run(
             outcome.build = published
             return outcome
         build = definitions.resolve_job_def(BUILD.name).execute_in_process(
-            instance=instance, raise_on_error=False, tags={PID_TAG: str(os.getpid())}
+            run_config={"loggers": console},
+            instance=instance,
+            raise_on_error=False,
+            tags={PID_TAG: str(os.getpid())},
         )
         _read_build(build, outcome)
         outcome.build = publish.published_build(settings.home)
@@ -162,6 +174,7 @@ def _quiet(debug: bool) -> None:
     if debug:
         return
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    logging.getLogger("alembic").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
 
 
@@ -217,8 +230,6 @@ def status(settings: Settings) -> Status:
 
 
 def _ignoring_missing() -> Any:
-    import contextlib
-
     return contextlib.suppress(duckdb.CatalogException)
 
 

@@ -41,6 +41,10 @@ class Busy(RuntimeError):
     """Somebody else holds the lock; the message names them."""
 
 
+class OtherVersion(RuntimeError):
+    """The warehouse's raw tables are not this version's; the message says what to do."""
+
+
 class WriterLock:
     """The one writer's lock: the kernel's ``flock`` on a file beside the warehouse.
 
@@ -169,18 +173,27 @@ class Warehouse:
 
 
 def create_raw(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the ``raw`` schema's tables that are missing, with keys and comments."""
-    have = {
-        row[0]
-        for row in connection.execute(
-            "select table_name from duckdb_tables() where schema_name = 'raw'"
+    """Create the ``raw`` schema's tables that are missing, with keys and comments.
+
+    Raises:
+        OtherVersion: a table stands with other columns than this version's.
+    """
+    have: dict[str, list[str]] = dict(
+        connection.execute(
+            "select table_name, list(column_name order by column_index) from duckdb_columns()"
+            " where schema_name = 'raw' group by table_name"
         ).fetchall()
-    }
+    )
     if not have:
         connection.execute("create schema if not exists raw")
     for table in TABLES.values():
         if table.name not in have:
             _create(connection, table)
+        elif have[table.name] != list(table.columns):
+            raise OtherVersion(
+                f"raw.{table.name} was made by another version of this project; delete"
+                " warehouse.duckdb and run `atom run`, which rebuilds everything from landing."
+            )
     if "loads" not in have:
         connection.execute(
             "create table raw.loads (scope varchar, month date, fingerprint varchar not null,"

@@ -82,18 +82,32 @@ def finish(home: Path, *arguments: str, **variables: str) -> Finished:
     return Finished(home, environment, done.returncode, done.stdout, done.stderr)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--homes",
+        type=Path,
+        help="keep the finished worlds in this folder, and use those that are there",
+    )
+
+
 @pytest.fixture(scope="session")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def homes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the finished worlds."""
+    return (request.config.getoption("--homes") or tmp_path_factory.mktemp("homes")).resolve()
+
+
+@pytest.fixture(scope="session")
+def sample(homes: Path) -> Finished:
     """The sample world, run once."""
-    finished = finish(tmp_path_factory.mktemp("sample"))
+    finished = finish(homes / "sample")
     assert finished.exit_code == 0, finished.stderr
     return finished
 
 
 @pytest.fixture(scope="session")
-def other_story(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def other_story(homes: Path) -> Finished:
     """The sample world's second seed, run once."""
-    finished = finish(tmp_path_factory.mktemp("sample-2"), ATOM_SEED="2")
+    finished = finish(homes / "sample-2", ATOM_SEED="2")
     assert finished.exit_code == 0, finished.stderr
     return finished
 
@@ -110,9 +124,9 @@ def recorded_answers() -> Path:
 
 
 @pytest.fixture(scope="session")
-def recorded(tmp_path_factory: pytest.TempPathFactory, recorded_answers: Path) -> Finished:
+def recorded(homes: Path, recorded_answers: Path) -> Finished:
     """The recorded world, run once."""
-    finished = finish(tmp_path_factory.mktemp("recorded"), ATOM_WORLD=f"recorded:{recorded_answers}")
+    finished = finish(homes / "recorded", ATOM_WORLD=f"recorded:{recorded_answers}")
     assert finished.exit_code == 0, finished.stderr
     return finished
 

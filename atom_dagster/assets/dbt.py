@@ -82,7 +82,7 @@ def ensure_manifest() -> Path:
 
 
 def build_vars(settings: Settings) -> dict[str, Any]:
-    """The dbt vars that come from outside the project: the clock's day and what the world declares."""
+    """The dbt vars that come from outside the project: the day the clock shows."""
     return {"today": settings.today().isoformat()}
 
 

@@ -159,7 +159,11 @@ def pull(
         as_of = page.notes.get("date")
         return draft.commit(
             as_of=datetime.fromisoformat(as_of) if as_of else None,
-            facts=facts | {"folder_date_is": archive.folder_date_is},
+            facts=facts
+            | {
+                "folder_date_is": archive.folder_date_is,
+                "is_complete": archive.kind == "complete",
+            },
         )
 
 
@@ -356,9 +360,7 @@ def _frames(parquet: pq.ParquetFile, group: int, columns: Sequence[str]) -> Iter
             if isinstance(frame, pl.DataFrame):
                 yield frame
     except (pa.ArrowException, OSError) as error:
-        raise BadAnswer(
-            "A snapshot's parquet file is damaged; delete its pull and run again."
-        ) from error
+        raise BadAnswer("A snapshot's parquet file is damaged; pull it again.") from error
 
 
 def _teller(

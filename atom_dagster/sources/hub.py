@@ -108,6 +108,7 @@ def pull(
             facts={
                 "observed_on": day.isoformat(),
                 "scope": scope,
+                "is_complete": scope == "all",
                 "organizations": sorted(organizations) if scope == "organizations" else [],
                 "rows": rows,
                 "probed": len(missing),

@@ -223,7 +223,7 @@ class Download:
                     if answer.status in {200, 206}:
                         skip = self._goes_on(answer, got)
                         try:
-                            for chunk in response.iter_raw(1 << 20):
+                            for chunk in response.iter_raw():
                                 if len(chunk) <= skip:
                                     skip -= len(chunk)
                                     continue

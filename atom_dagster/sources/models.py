@@ -102,18 +102,13 @@ class Collector:
         rows = raw.with_columns(
             created=instant(raw, "createdAt"),
             **{f"{name}_value": whole(raw, name) for name in (*_COUNTS, "safetensors_total")},
+            size_reason=misfit(raw, "safetensors_total"),
         ).with_columns(reason=self._reason(raw), page=pl.lit(number, pl.UInt32))
         bad = rows.filter(pl.col("reason").is_not_null())
         if bad.height:
             self._reject(HF_MODELS.name, bad)
         good = rows.filter(pl.col("reason").is_null())
-        misfits = good.filter(
-            (
-                pl.col("safetensors_total").is_not_null()
-                & pl.col("safetensors_total_value").is_null()
-            )
-            | (pl.col("safetensors_total_value") < 0)
-        )
+        misfits = good.filter(pl.col("size_reason").is_not_null())
         if misfits.height:  # the reading stands without its size
             self._reject(
                 HF_MODELS.name, misfits.with_columns(reason=pl.lit("unusable_size", pl.String))
@@ -135,7 +130,7 @@ class Collector:
                 .list.first()
                 .str.strip_prefix("license:"),
                 gated="gated",
-                safetensors_total=pl.when(pl.col("safetensors_total_value") >= 0).then(
+                safetensors_total=pl.when(pl.col("size_reason").is_null()).then(
                     "safetensors_total_value"
                 ),
             )

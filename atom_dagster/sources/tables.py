@@ -225,6 +225,9 @@ PULLS = Table(
         "scope": _required(pl.String, "What was asked for: a day, a folder, a range of days."),
         "fetched_at": _required(INSTANT, "UTC instant the pull was completed."),
         "as_of": AS_OF,
+        "is_complete": _required(
+            pl.Boolean, "Whether it saw the whole Hub, so that a model's absence says something."
+        ),
         "requests": _required(pl.Int32, "Answers landed."),
         "bytes": _required(pl.Int64, "Bytes received, summed."),
         "path": _required(pl.String, "Folder below the world's home that holds the bytes."),

@@ -1,0 +1,63 @@
+"""Worlds: where the outside is. Live services, a simulated sample, or recorded answers.
+
+Belongs here: choosing a world and handing out its endpoints. Does not belong here: how its answers
+are read (``sources``; worlds and sources meet on the wire only).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event
+
+from atom_dagster.settings import Archive, Endpoints, Settings
+
+__all__ = ["open_world", "serve"]
+
+HUB = "https://huggingface.co"
+OPENROUTER = "https://openrouter.ai"
+REGISTRY = "https://raw.githubusercontent.com/Interconnects-AI/tracked-models/main"
+SNAPSHOTS = "hfmlsoc/hub_weekly_snapshots"
+
+
+@contextmanager
+def open_world(settings: Settings) -> Iterator[Endpoints]:
+    """The configured world's endpoints; a loopback server runs while the context lasts.
+
+    Raises:
+        SettingsError: a recorded world or a fault file is not as it should be.
+    """
+    if settings.kind == "live":
+        yield live(settings)
+    elif settings.kind == "recorded":
+        from atom_dagster.worlds.recorded import open_recorded
+
+        with open_recorded(settings) as endpoints:
+            yield endpoints
+    else:
+        from atom_dagster.worlds.sample import open_sample
+
+        with open_sample(settings) as endpoints:
+            yield endpoints
+
+
+def live(settings: Settings) -> Endpoints:
+    """The real services, with the credentials that settings hold."""
+    return Endpoints(
+        world=settings.world,
+        is_synthetic=False,
+        hub=HUB,
+        archive=Archive(HUB, SNAPSHOTS, "complete", "week_start"),
+        openrouter=OPENROUTER,
+        catalogues=(f"{OPENROUTER}/api/v1/models",),
+        registry=REGISTRY,
+        hub_token=settings.hf_token,
+        openrouter_key=settings.openrouter_key,
+    )
+
+
+def serve(settings: Settings, ready: Callable[[Endpoints], None]) -> None:
+    """Serve the world in the foreground until interrupted; ``ready`` is told the endpoints."""
+    with open_world(settings) as endpoints:
+        ready(endpoints)
+        Event().wait()

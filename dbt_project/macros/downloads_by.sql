@@ -36,10 +36,19 @@ totals as (
             sum(case when not is_anomalous then downloads end) as {{ dbt.type_bigint() }}
         ) as downloads_without_anomalies,
         cast(sum(downloads_before) as {{ dbt.type_bigint() }}) as downloads_before,
-        cast(sum(downloads_cumulative) as {{ dbt.type_bigint() }}) as downloads_cumulative,
+        -- at the end of the open month only the counters of models that are gone are known
+        case
+            when {{ next_month('month') }} <= {{ today() }}
+                then cast(sum(downloads_cumulative) as {{ dbt.type_bigint() }})
+        end as downloads_cumulative,
         cast(count(downloads) as {{ dbt.type_int() }}) as models_measured,
         cast(count(case when is_expected then 1 end) as {{ dbt.type_int() }}) as models_expected,
-        count(case when is_expected then downloads_cumulative end) as models_with_cumulative,
+        count(
+            case
+                when is_expected and {{ next_month('month') }} <= {{ today() }}
+                    then downloads_cumulative
+            end
+        ) as models_with_cumulative,
         sum(case when downloads is not null then reference_downloads end) as reference_measured,
         sum(case when is_expected then reference_downloads end) as reference_expected,
         -- both sides of the comparison: only models measured in both months, and on the later

@@ -7,17 +7,6 @@
 {%- endmacro %}
 
 
-{#- Whether a pull of this source and scope saw the whole Hub, so that a model's absence says something
-    (definitions 1.7). A live pull of organizations says so in its scope. -#}
-{% macro is_complete_pull(source, scope) -%}
-    case
-        when {{ source }} = 'hub_live' then {{ scope }} not like '%organizations%'
-        when {{ source }} = 'hub_archive' then {{ 'true' if var('archive_kind') == 'complete' else 'false' }}
-        else false
-    end
-{%- endmacro %}
-
-
 {#- Whether two counters lie more than 1 % apart; false when either is missing (definitions 1.2). -#}
 {% macro disagree(a, b) -%}
     coalesce(abs({{ a }} - {{ b }}) > 0.01 * greatest({{ a }}, {{ b }}), false)

@@ -1,4 +1,4 @@
--- definitions 6.3: a child of k bases counts 1/k for each, so the sum over keys is the number of children.
+-- definitions 6.3: a child of k bases counts 1/k for each, so the sum over keys counts children.
 {{ config(meta={'dagster': {'ref': {'name': 'int_derivative_shares'}}}) }}
 
 select

@@ -24,7 +24,9 @@ by_model as (
     select
         month,
         sum(downloads) as downloads,
-        sum(downloads_cumulative) as downloads_cumulative,
+        case
+            when {{ next_month('month') }} <= {{ today() }} then sum(downloads_cumulative)
+        end as downloads_cumulative,
         count(downloads) as models_measured,
         count(case when is_expected then 1 end) as models_expected
     from {{ ref('int_downloads_model_months') }}

@@ -1,4 +1,4 @@
--- definitions 7.1, 7.5: a month sums to the source's total, in the models' table and in scope `all`.
+-- definitions 7.1, 7.5: a month sums to the source's total, by model and in scope `all`.
 {{ config(meta={'dagster': {'ref': {'name': 'inference_by_model_monthly'}}}) }}
 
 with source as (

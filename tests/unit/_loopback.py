@@ -34,7 +34,7 @@ class Reply:
         return cls(json.dumps(value).encode(), **more)
 
     def gzipped(self, *, lose: int = 0) -> Reply:
-        """The same answer compressed; ``lose`` bytes of the stream are missing and not announced."""
+        """The same answer compressed; ``lose`` bytes are missing, unannounced."""
         packed = gzip.compress(self.body, mtime=0)
         headers = {**self.headers, "Content-Encoding": "gzip"}
         return replace(self, body=packed[: len(packed) - lose], headers=headers)
@@ -72,6 +72,7 @@ class Loopback:
 def serving(answer: Callable[[Asked], Reply] | None = None) -> Iterator[Loopback]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = 1 << 16  # head and body in one packet: no delayed acknowledgement
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)

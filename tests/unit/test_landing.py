@@ -40,6 +40,7 @@ def test_a_pull_is_found_again_with_everything_it_was_given(tmp_path: Path) -> N
         "scope": "2026-05-23",
         "fetched_at": datetime(2026, 5, 23, 9, 30),
         "as_of": datetime(2026, 5, 23, 8, 30),
+        "is_complete": False,
         "requests": 2,
         "bytes": 6,
         "path": f"landing/hub_live/{pull.pull_id}",
@@ -68,6 +69,7 @@ def test_stored_bytes_do_not_depend_on_time(tmp_path: Path) -> None:
         files.append(pull.file(pull.pages[0]).read_bytes())
     assert files[0] == files[1]
     assert gzip.decompress(files[0]) == b"[1]" * 99
+    assert files[0][3:8] == bytes(5), "neither a name nor a time in the header"
 
 
 def test_parquet_is_stored_as_it_came(tmp_path: Path) -> None:
@@ -109,9 +111,7 @@ def test_a_killed_attempt_goes_on_the_same_day(tmp_path: Path) -> None:
     assert not (tmp_path / DRAFTS / "hub_live-s").exists()
 
 
-@pytest.mark.parametrize(
-    ("world", "now"), [("w", NOW + timedelta(days=1)), ("other world", NOW)]
-)
+@pytest.mark.parametrize(("world", "now"), [("w", NOW + timedelta(days=1)), ("other world", NOW)])
 def test_a_draft_of_another_day_or_world_is_thrown_away(
     tmp_path: Path, world: str, now: datetime
 ) -> None:

@@ -128,6 +128,7 @@ def test_a_crawl_follows_link_and_lands_the_pages_as_they_came(
     ]
     assert (pull.source, pull.scope) == ("hub_live", "2026-05-23")
     assert pull.facts["rows"] == 3
+    assert pull.record()["is_complete"]
     assert pull.as_of == NOW
     assert told == [("pages", 1, None), ("pages", 2, None), ("pages", 3, None)]
     assert landing.verify(pull) == []
@@ -298,7 +299,7 @@ def test_by_organization(server: Loopback, landing: Landing) -> None:
     def answer(asked: Asked) -> Reply:
         author = asked.query.get("author", ["?"])[0]
         if author == "b" and "cursor" not in asked.query:
-            link = f"<http://{asked.headers['host']}{asked.target}&cursor=1>; rel=\"next\""
+            link = f'<http://{asked.headers["host"]}{asked.target}&cursor=1>; rel="next"'
             return Reply.json([model("b/1")], headers={"Link": link})
         return Reply.json([] if author == "nobody" else [model(f"{author}/2")])
 
@@ -307,6 +308,7 @@ def test_by_organization(server: Loopback, landing: Landing) -> None:
     assert [asked.query["author"] for asked in server.asked] == [["a"], ["b"], ["b"], ["nobody"]]
     assert hub.read(pull).frames["hf_models"]["model_id"].to_list() == ["a/2", "b/1", "b/2"]
     assert pull.facts["organizations"] == ["a", "b", "nobody"]
+    assert not pull.record()["is_complete"]
     with pytest.raises(ValueError, match="at least one"):
         crawl(server, landing, scope="organizations")
 
@@ -371,7 +373,7 @@ def test_an_unreachable_hub(landing: Landing) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        with pytest.raises(Unreachable, match="^The Hub cannot be reached"):
+        with pytest.raises(Unreachable, match=r"^The Hub cannot be reached"):
             hub.pull(endpoints(url), landing, now=at(), patience=Clock().patience(tries=2))
 
 
@@ -445,7 +447,9 @@ def test_a_field_that_was_renamed_is_named(server: Loopback, landing: Landing) -
         crawl(server, landing)
 
 
-@pytest.mark.parametrize("target", ["http://127.0.0.2:9/api/models?cursor=1", "https://huggingface.co/x"])
+@pytest.mark.parametrize(
+    "target", ["http://127.0.0.2:9/api/models?cursor=1", "https://huggingface.co/x"]
+)
 def test_a_link_never_leads_to_another_host(
     server: Loopback, landing: Landing, target: str
 ) -> None:

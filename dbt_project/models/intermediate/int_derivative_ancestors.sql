@@ -1,6 +1,6 @@
 -- definitions 6.4: which model a child's direct base stands for, by the var derivative_attribution.
--- The weights of one (child, direct base) sum to 1. A strand that finds no ancestor of the wanted kind
--- (no base left, a cycle, or less than a thousandth of a child) goes to the direct base itself.
+-- The weights of one (child, direct base) sum to 1. A strand that finds no ancestor of the wanted
+-- kind (no base left, a cycle, less than a thousandth of a child) goes to the direct base itself.
 
 {% set attribution = var('derivative_attribution') %}
 {% if attribution not in ['nearest_reviewed', 'direct', 'root'] %}
@@ -40,15 +40,15 @@ ends as (
     select distinct edges.base_id
     from edges
     {% if attribution == 'nearest_reviewed' %}
-    inner join organizations
-        on {{ hf_org_of('edges.base_id') }} = organizations.hf_org
-    where
-        organizations.is_reviewed
-        and organizations.region <> 'unknown'
+        inner join organizations
+            on {{ hf_org_of('edges.base_id') }} = organizations.hf_org
+        where
+            organizations.is_reviewed
+            and organizations.region <> 'unknown'
     {% elif attribution == 'root' %}
-    left join edges as above
-        on edges.base_id = above.child_id
-    where above.child_id is null
+        left join edges as above
+            on edges.base_id = above.child_id
+        where above.child_id is null
     {% endif %}
 
 ),
@@ -60,7 +60,7 @@ walk as (
         edges.base_id as direct_base_id,
         edges.base_id as ancestor_id,
         cast(1 as double) as weight,
-        '|' || edges.child_id || '|' || edges.base_id || '|' as path,
+        '|' || edges.child_id || '|' || edges.base_id || '|' as trail,
         ends.base_id is not null as is_end
     from edges
     left join ends
@@ -73,7 +73,7 @@ walk as (
         walk.direct_base_id,
         steps.base_id as ancestor_id,
         walk.weight / steps.bases as weight,
-        walk.path || steps.base_id || '|' as path,
+        walk.trail || steps.base_id || '|' as trail,
         ends.base_id is not null as is_end
     from walk
     inner join steps
@@ -82,7 +82,7 @@ walk as (
         on steps.base_id = ends.base_id
     where
         not walk.is_end
-        and {{ dbt.position("'|' || steps.base_id || '|'", 'walk.path') }} = 0
+        and {{ dbt.position("'|' || steps.base_id || '|'", 'walk.trail') }} = 0
         and walk.weight / steps.bases >= 0.001
 
 ),

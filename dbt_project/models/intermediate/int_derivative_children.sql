@@ -1,4 +1,5 @@
--- One child: born when, by whom, and the most downloads any reading ever showed (definitions 6.1, 6.2).
+-- One child: born when, by whom, and the most downloads any reading ever showed (definitions
+-- 6.1, 6.2).
 
 with edges as (
 

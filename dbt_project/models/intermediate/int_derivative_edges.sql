@@ -1,5 +1,5 @@
--- definitions 6.7: the lineage of a child is that of its newest reading that tells of one, its bases
--- under their newest ids. A child that was renamed is one child.
+-- definitions 6.7: the lineage of a child is that of its newest reading that tells of one, its
+-- bases under their newest ids. A child that was renamed is one child.
 
 with edges as (
 

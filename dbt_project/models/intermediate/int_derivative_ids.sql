@@ -1,5 +1,5 @@
--- definitions 0.5 and 6.7 for ids that may never have been read as models themselves: ids that share a
--- Hub _id are one under the name read last; aliases of read models go on top.
+-- definitions 0.5 and 6.7 for ids that may never have been read as models themselves: ids that
+-- share a Hub _id are one under the name read last; aliases of read models go on top.
 
 with edges as (
 
@@ -44,10 +44,10 @@ identities as (
         row_number() over (
             partition by model_id
             order by
-                case when hf_id is null then 1 else 0 end,
+                case when hf_id is null then 1 else 0 end asc,
                 named_on desc,
                 is_read desc,
-                hf_id
+                hf_id asc
         ) as nth
     from named
 

@@ -1,5 +1,6 @@
--- One OpenRouter model (slug without variant and date): what the catalogue says of it, who publishes it,
--- and whom it counts for (definitions 7.2-7.4). Openness before overrides: those depend on the month.
+-- One OpenRouter model (slug without variant and date): what the catalogue says of it, who
+-- publishes it, and whom it counts for (definitions 7.2-7.4). Openness before overrides: those
+-- depend on the month.
 
 with tokens as (
 
@@ -151,11 +152,11 @@ ranked_weights as (
         row_number() over (
             partition by matches.model
             order by
-                matches.precedence,
+                matches.precedence asc,
                 matches.as_of desc,
                 matches.pull_id desc,
                 matches.created_at desc,
-                matches.hugging_face_id
+                matches.hugging_face_id asc
         ) as nth
     from matches
     inner join listed
@@ -330,7 +331,7 @@ lineages as (
         hf_org,
         row_number() over (
             partition by child_id
-            order by sum(weight) desc, hf_org
+            order by sum(weight) desc, hf_org asc
         ) as nth
     from ancestors
     where is_found

@@ -1,4 +1,4 @@
--- Every namespace anybody needs: reviewed by the registry, described by the seed, or seen as an id's.
+-- Every namespace anybody needs: reviewed by the registry, described by the seed, or part of an id.
 
 with facts as (
 
@@ -26,7 +26,9 @@ namespaces as (
     union
     select {{ hf_org_of('model_id') }} as hf_org from ids
     union
-    select successor_hf_org as hf_org from facts where successor_hf_org is not null
+    select successor_hf_org as hf_org
+    from facts
+    where successor_hf_org is not null
 
 )
 

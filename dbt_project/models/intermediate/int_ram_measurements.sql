@@ -110,7 +110,10 @@ parts as (
         asks.as_of,
         asks.model_id,
         asks.day,
-        coalesce(drawn.has_counter, 0) as has_counter,
+        -- never read at all, or the windows that drew the curve have come to their end
+        drawn.component_id is null
+        or (drawn.has_counter = 0 and answers.high_on is null and answers.low_on is not null)
+            as lacks_counter,
         asks.asked_on <= asks.created_on
         or (answers.low_on is not null and answers.low_kind <> 'birth') as is_after_first,
         case
@@ -156,7 +159,7 @@ totals as (
         as_of,
         model_id,
         day,
-        min(has_counter) = 1 as has_counter,
+        max(case when lacks_counter then 1 else 0 end) = 1 as lacks_counter,
         min(case when is_after_first then 1 else 0 end) = 1 as is_after_first,
         case
             when count(downloads) = count(*) then {{ sum_of_curves('downloads') }}
@@ -194,7 +197,7 @@ measured as (
         totals.as_of,
         totals.model_id,
         totals.day,
-        totals.has_counter,
+        totals.lacks_counter,
         totals.is_after_first,
         totals.gap_days,
         releases.downloads as downloads_before_release,
@@ -220,7 +223,7 @@ all_rows as (
         as_of,
         model_id,
         day,
-        has_counter,
+        lacks_counter,
         is_after_first,
         gap_days,
         downloads_before_release,
@@ -237,7 +240,7 @@ all_rows as (
         as_ofs.as_of,
         components.model_id,
         days.day,
-        false as has_counter,
+        false as lacks_counter,
         false as is_after_first,
         null as gap_days,
         null as downloads_before_release,
@@ -269,7 +272,7 @@ select
         when components.release_date is null then 'no_release_date'
         when components.size_bucket is null then 'no_size'
         when all_rows.downloads_at_day is not null then null
-        when not all_rows.has_counter then 'no_counter'
+        when all_rows.lacks_counter then 'no_counter'
         when not all_rows.is_after_first then 'first_reading_after_day'
         else 'gap_too_wide'
     end as null_reason

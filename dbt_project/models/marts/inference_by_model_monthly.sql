@@ -28,13 +28,24 @@ model_months as (
 
 ),
 
-months as (
+days as (
 
     select
         {{ month_of('day') }} as month,
         count(distinct day) as days_present
     from tokens
     group by {{ month_of('day') }}
+
+),
+
+months as (
+
+    select
+        month,
+        days_present,
+        {{ dbt.datediff('month', next_month('month'), 'day') }}
+            as days_in_month
+    from days
 
 ),
 
@@ -47,7 +58,7 @@ overridden as (
         overrides.is_open,
         row_number() over (
             partition by model_months.month, model_months.model
-            order by overrides.valid_from desc, overrides.is_open
+            order by overrides.valid_from desc, overrides.is_open asc
         ) as nth
     from model_months
     inner join overrides
@@ -75,9 +86,7 @@ select
     models.attribution,
     models.hf_model_id,
     cast(months.days_present as integer) as days_present,
-    cast(
-        {{ dbt.datediff('model_months.month', next_month('model_months.month'), 'day') }} as integer
-    ) as days_in_month
+    cast(months.days_in_month as integer) as days_in_month
 from model_months
 inner join months
     on model_months.month = months.month

@@ -19,7 +19,7 @@ select
     bytes,
 
     -- booleans
-    {{ is_complete_pull('source', 'scope') }} as is_complete,
+    is_complete,
 
     -- instants
     fetched_at,

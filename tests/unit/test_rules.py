@@ -1,0 +1,125 @@
+"""Every rule runs on empty tables, and finds the violation it is written for."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import duckdb
+import pytest
+
+from atom_dagster import rules
+from atom_dagster.warehouse import create_raw
+
+TODAY = date(2026, 4, 8)
+
+
+def _rule(name: str, table: str) -> rules.Rule:
+    [rule] = [rule for rule in rules.RULES if rule.name == name and rule.asset[1] == table]
+    return rule
+
+
+def _verdict(connection, name: str, table: str) -> rules.Verdict:
+    [verdict] = rules.evaluate(connection, [_rule(name, table)], TODAY)
+    return verdict
+
+
+@pytest.fixture
+def raw():
+    with duckdb.connect() as connection:
+        create_raw(connection)
+        yield connection
+
+
+def _reading(connection, model="a/x", day="2026-04-01", w=10, a=100, pull="p", known=True):
+    connection.execute(
+        "insert into raw.hf_models (source, model_id, observed_on, downloads_30d,"
+        " downloads_all_time, pull_id) values ('hub_archive', ?, ?, ?, ?, ?)",
+        [model, day, w, a, pull],
+    )
+    if known:
+        connection.execute(
+            "insert or ignore into raw.pulls values"
+            " (?, 'hub_archive', 'sample', 'x', now(), now(), true, 1, 1, 'landing/x')",
+            [pull],
+        )
+
+
+def test_names_are_unique_per_table_and_sentences_end_bare():
+    names = [(rule.asset, rule.name) for rule in rules.RULES]
+    assert len(names) == len(set(names))
+    assert not any(rule.description.endswith(".") for rule in rules.RULES)
+
+
+def test_a_rule_over_a_missing_table_is_violated():
+    with duckdb.connect() as connection:
+        for verdict in rules.evaluate(connection, rules.RULES, TODAY):
+            assert not verdict.passed
+            assert "does not exist" in verdict.sentence()
+
+
+def test_rows_without_a_pull(raw):
+    _reading(raw, known=True)
+    assert _verdict(raw, "pull_is_known", "hf_models").passed
+    _reading(raw, model="a/y", pull="q", known=False)
+    assert _verdict(raw, "pull_is_known", "hf_models").examples == [("hf_models", "q")]
+
+
+def test_readings_from_the_future(raw):
+    _reading(raw, day="2026-04-08")
+    assert _verdict(raw, "no_reading_from_the_future", "hf_models").passed
+    _reading(raw, day="2026-04-09")
+    assert _verdict(raw, "no_reading_from_the_future", "hf_models").violations == 1
+
+
+def test_counters_may_contradict_each_other_for_one_model_in_a_hundred(raw):
+    for number in range(199):
+        _reading(raw, model=f"a/{number}")
+    _reading(raw, model="a/odd", w=200, a=100)
+    assert _verdict(raw, "counters_agree", "hf_models").passed
+    for number in range(3):
+        _reading(raw, model=f"a/odd{number}", w=200, a=100)
+    assert _verdict(raw, "counters_agree", "hf_models").violations == 1
+
+
+def test_a_day_of_rankings_without_its_other_row(raw):
+    insert = (
+        "insert into raw.openrouter_tokens values"
+        " ('openrouter_rankings', ?, ?, 5, timestamp '2026-04-01', 'p')"
+    )
+    raw.execute(insert, ["2026-03-30", "a/x"])
+    raw.execute(insert, ["2026-03-30", "other"])
+    assert _verdict(raw, "day_has_one_other_row", "openrouter_tokens").passed
+    raw.execute(insert, ["2026-03-31", "a/x"])
+    assert _verdict(raw, "day_has_one_other_row", "openrouter_tokens").violations == 1
+
+
+def test_seven_day_sums_are_not_days(raw):
+    raw.execute(
+        "insert into raw.openrouter_tokens select 'openrouter_rankings',"
+        " date '2026-03-01' + i::int, 'other', case when i = 20 then 700 else 100 end,"
+        " timestamp '2026-04-01', 'p' from range(30) t(i)"
+    )
+    verdict = _verdict(raw, "tokens_keep_their_unit", "openrouter_tokens")
+    assert [example[0] for example in verdict.examples] == [date(2026, 3, 21)]
+    assert not verdict.rule.is_blocking
+
+
+def test_freshness_knows_months(raw):
+    name = "newest_complete_month_is_present"
+    assert not _verdict(raw, name, "hf_models").passed
+    _reading(raw, day="2026-02-28")
+    assert not _verdict(raw, name, "hf_models").passed
+    _reading(raw, day="2026-03-04")
+    assert _verdict(raw, name, "hf_models").passed
+
+
+def test_a_list_cut_in_half_blocks(raw):
+    for pull, day, models in (("p", "2026-03-01", 10), ("q", "2026-04-01", 4)):
+        raw.execute(
+            "insert into raw.tracked_models select 'a/' || i, 'a', 'core', ?::timestamp, ?"
+            " from range(?) t(i)",
+            [day, pull, models],
+        )
+    verdict = _verdict(raw, "list_is_not_truncated", "tracked_models")
+    assert verdict.violations == 1
+    assert verdict.rule.is_blocking

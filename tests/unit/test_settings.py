@@ -1,0 +1,58 @@
+"""Settings come from ATOM_* variables, are typed, and complain in one sentence."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from atom_dagster.settings import Endpoints, Settings, SettingsError
+
+
+def test_defaults_are_the_sample_world_with_its_own_home():
+    settings = Settings.from_env({})
+    assert settings.world == "sample"
+    assert settings.home.parts[-2:] == ("data", "sample")
+    assert settings.home.is_absolute()
+
+
+def test_worlds_never_share_a_home(tmp_path: Path):
+    (tmp_path / "world.yml").write_text("")
+    worlds = [
+        {},
+        {"ATOM_SEED": "2"},
+        {"ATOM_WORLD": "live"},
+        {"ATOM_WORLD": f"recorded:{tmp_path}"},
+    ]
+    assert len({Settings.from_env(world).home for world in worlds}) == 4
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"ATOM_WORLD": "simple"},
+        {"ATOM_WORLD": "recorded"},
+        {"ATOM_WORLD": "recorded:/nowhere"},
+        {"ATOM_WORLD": "live:now"},
+        {"ATOM_SEED": "two"},
+        {"ATOM_NOW": "yesterday"},
+        {"ATOM_HUB_SCOPE": "some"},
+    ],
+)
+def test_a_wrong_value_is_one_sentence(variables):
+    with pytest.raises(SettingsError) as error:
+        Settings.from_env(variables)
+    assert "\n" not in str(error.value)
+
+
+def test_the_clock_can_be_held():
+    settings = Settings.from_env({"ATOM_NOW": "2026-04-08T23:30:00-02:00"})
+    assert settings.now() == datetime(2026, 4, 9, 1, 30, tzinfo=UTC)
+    assert settings.today() == date(2026, 4, 9)
+
+
+def test_secrets_are_not_shown():
+    settings = Settings.from_env({"HF_TOKEN": "hf_secret", "OPENROUTER_API_KEY": "or_secret"})
+    endpoints = Endpoints(
+        "live", False, "h", None, "o", (), "r", hub_token="hf_secret", openrouter_key="or_secret"
+    )
+    assert "secret" not in repr(settings) + repr(endpoints)

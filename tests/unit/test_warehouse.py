@@ -1,0 +1,221 @@
+"""The writer's lock, and replacing a month in one transaction."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from atom_dagster.sources import BadAnswer
+from atom_dagster.sources.tables import OPENROUTER_TOKENS, QUARANTINE, TABLES, Reading
+from atom_dagster.warehouse import Busy, OtherVersion, Warehouse, WriterLock, create_raw, replace_month
+
+JUNE, JULY = date(2025, 6, 1), date(2025, 7, 1)
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Warehouse:
+    return Warehouse(tmp_path / "warehouse.duckdb")
+
+
+def _reading(*rows: tuple[date, str, int], pull_id: str = "p1", rejected: int = 0) -> Reading:
+    from datetime import datetime
+
+    frame = pl.DataFrame(
+        [
+            {
+                "source": "openrouter_rankings",
+                "day": day,
+                "model_permaslug": slug,
+                "total_tokens": tokens,
+                "as_of": datetime(2026, 1, 1),
+                "pull_id": pull_id,
+            }
+            for day, slug, tokens in rows
+        ],
+        schema=OPENROUTER_TOKENS.schema,
+    )
+    bad = pl.DataFrame(
+        [
+            {
+                "source": "openrouter_rankings",
+                "table_name": "openrouter_tokens",
+                "reason": "negative_count",
+                "payload": "{}",
+                "pull_id": pull_id,
+            }
+        ]
+        * rejected,
+        schema=QUARANTINE.schema,
+    )
+    return Reading({"openrouter_tokens": frame}, bad)
+
+
+def _pull(pull_id: str = "p1") -> dict[str, object]:
+    from datetime import datetime
+
+    return {
+        "pull_id": pull_id,
+        "source": "openrouter_rankings",
+        "world": "sample",
+        "scope": "2025",
+        "fetched_at": datetime(2026, 1, 1),
+        "as_of": datetime(2026, 1, 1),
+        "is_complete": False,
+        "requests": 1,
+        "bytes": 10,
+        "path": "landing/x",
+    }
+
+
+def _replace(connection, month, reading, fingerprint="f", pulls=None):
+    return replace_month(
+        connection,
+        scope="openrouter",
+        month=month,
+        tables=["openrouter_tokens"],
+        pulls=pulls or [_pull()],
+        fingerprint=fingerprint,
+        read=lambda: [reading],
+    )
+
+
+def _tokens(connection) -> list[tuple]:
+    return connection.execute(
+        "select day, model_permaslug, total_tokens from raw.openrouter_tokens order by all"
+    ).fetchall()
+
+
+def test_every_raw_table_has_its_columns_key_and_comments(warehouse):
+    with warehouse.writing("test") as connection:
+        for table in TABLES.values():
+            columns = connection.execute(
+                "select column_name, comment from duckdb_columns()"
+                " where schema_name = 'raw' and table_name = ? order by column_index",
+                [table.name],
+            ).fetchall()
+            assert [name for name, _ in columns] == list(table.columns)
+            assert all(comment for _, comment in columns)
+
+
+def test_a_month_is_replaced_and_its_neighbours_stay(warehouse):
+    both = _reading((JUNE, "a", 1), (JULY, "a", 2))
+    with warehouse.writing("test") as connection:
+        _replace(connection, JUNE, both)
+        _replace(connection, JULY, both)
+        _replace(connection, JUNE, _reading((JUNE, "b", 9)), fingerprint="g")
+        assert _tokens(connection) == [(JUNE, "b", 9), (JULY, "a", 2)]
+
+
+def test_the_same_pulls_are_not_read_twice(warehouse):
+    with warehouse.writing("test") as connection:
+        first = _replace(connection, JUNE, _reading((JUNE, "a", 1)))
+
+        def unread():
+            raise AssertionError("must not be read")
+
+        second = replace_month(
+            connection,
+            scope="openrouter",
+            month=JUNE,
+            tables=["openrouter_tokens"],
+            pulls=[_pull()],
+            fingerprint="f",
+            read=unread,
+        )
+    assert (first.is_unchanged, second.is_unchanged) == (False, True)
+    assert first.rows == second.rows == {"openrouter_tokens": 1}
+
+
+def test_a_reading_that_fails_leaves_the_month_as_it_was(warehouse):
+    def fails():
+        yield _reading((JUNE, "b", 9))
+        raise BadAnswer("the second page is damaged.")
+
+    with warehouse.writing("test") as connection:
+        _replace(connection, JUNE, _reading((JUNE, "a", 1)))
+        with pytest.raises(BadAnswer):
+            replace_month(
+                connection,
+                scope="openrouter",
+                month=JUNE,
+                tables=["openrouter_tokens"],
+                pulls=[_pull()],
+                fingerprint="g",
+                read=fails,
+            )
+        assert _tokens(connection) == [(JUNE, "a", 1)]
+
+
+def test_a_row_that_breaks_the_key_rolls_the_whole_month_back(warehouse):
+    with warehouse.writing("test") as connection:
+        _replace(connection, JUNE, _reading((JUNE, "a", 1)))
+        twice = _reading((JUNE, "b", 9), (JUNE, "b", 10))
+        with pytest.raises(duckdb.ConstraintException):
+            _replace(connection, JUNE, twice, fingerprint="g")
+        assert _tokens(connection) == [(JUNE, "a", 1)]
+        assert connection.execute("select fingerprint from raw.loads").fetchall() == [("f",)]
+
+
+def test_quarantined_rows_are_kept_once(warehouse):
+    reading = _reading((JUNE, "a", 1), rejected=2)
+    with warehouse.writing("test") as connection:
+        assert _replace(connection, JUNE, reading).quarantined == 2
+        _replace(connection, JUNE, reading, fingerprint="g")
+        assert connection.execute("select count(*) from raw.quarantine").fetchall() == [(2,)]
+
+
+def test_a_second_writer_is_told_who_holds_the_lock(warehouse):
+    with (
+        warehouse.lock.held("load of hub"),
+        pytest.raises(Busy, match=rf"load of hub \(process {os.getpid()}"),
+    ):
+        WriterLock(warehouse.path).acquire("dbt", timeout=0)
+
+
+def test_readers_share_and_writers_do_not(warehouse):
+    with warehouse.lock.held("one", shared=True), warehouse.lock.held("two", shared=True):
+        with pytest.raises(Busy):
+            warehouse.lock.acquire("writer", timeout=0)
+
+
+def test_the_kernel_frees_the_lock_of_a_killed_process(warehouse):
+    code = (
+        "import sys, time; from pathlib import Path;"
+        "from atom_dagster.warehouse import WriterLock;"
+        f"held = WriterLock(Path({str(warehouse.path)!r})).acquire('doomed');"
+        "print('held', flush=True); time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(Busy, match="doomed"):
+        warehouse.lock.acquire("next", timeout=0)
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    os.close(warehouse.lock.acquire("next", timeout=0))
+
+
+def test_reading_a_warehouse_that_is_not_there_says_what_to_do(warehouse):
+    with pytest.raises(FileNotFoundError, match="atom run"), warehouse.reading("test"):
+        pass
+
+
+def test_a_table_of_another_version_is_refused_with_what_to_do(warehouse):
+    with warehouse.writing("test") as connection:
+        connection.execute("alter table raw.pulls drop column is_complete")
+    with pytest.raises(OtherVersion, match="delete warehouse.duckdb"), warehouse.writing("test"):
+        pass
+
+
+def test_create_raw_is_idempotent():
+    with duckdb.connect() as connection:
+        create_raw(connection)
+        create_raw(connection)
