@@ -18,7 +18,7 @@ import duckdb
 
 from atom_dagster import checks, progress, sources
 from atom_dagster.preview import markdown_table
-from atom_dagster.landing import Landing, Pull
+from atom_dagster.landing import Landing, LandingError, Pull
 from atom_dagster.partitions import MONTHLY, month_of, months_between, next_month
 from atom_dagster.resources import Home, World
 from atom_dagster.settings import Endpoints, Settings
@@ -32,6 +32,9 @@ LIST_UNOBSERVABLE = {"atom/unobservable": "list"}
 
 REFRESHED_DAYS = 45
 """OpenRouter restates past days: every pull asks again for the months that ended less than this ago."""
+
+FAULTS = (SourceError, LandingError)
+"""What may go wrong with one pull without costing its neighbours."""
 
 _OWNERS = ["team:atom"]
 
@@ -227,7 +230,7 @@ def _pull_live_hub(
             tracked=tracked,
             progress=lambda what, done, total: progress.report(f"Hub {what}", done, total),
         )
-    except SourceError as error:
+    except FAULTS as error:
         gathered.failed[month_of(settings.today())] = str(error)
 
 
@@ -243,7 +246,7 @@ def _pull_snapshots(
     problems: list[str] = []
     try:
         listed = archive.snapshots(endpoints, problems=problems)
-    except SourceError as error:
+    except FAULTS as error:
         gathered.errors.append(str(error))
         return
     for problem in problems:
@@ -268,7 +271,7 @@ def _pull_snapshots(
                 now=settings.now,
                 previous_rows=previous.facts["rows"] if previous else None,
             )
-        except SourceError as error:
+        except FAULTS as error:
             gathered.failed.setdefault(month_of(snapshot.folder_date), str(error))
         else:
             landed[snapshot.folder_date.isoformat()] = pull
@@ -305,7 +308,7 @@ def gather_rankings(months: Sequence[date], home: Home, endpoints: Endpoints) ->
                     f"OpenRouter {what}", done, total
                 ),
             )
-        except SourceError as error:
+        except FAULTS as error:
             gathered.errors.append(str(error))
         held = _rankings_by_month(landing)
     for month in months:
@@ -356,7 +359,7 @@ def _materialize_months(
             progress.report(f"load {scope}", done, len(gathered.by_month))
             try:
                 loaded = _replace(connection, scope, month, tables, pulls, reading_of)
-            except SourceError as error:
+            except FAULTS as error:
                 gathered.failed[month] = str(error)
                 continue
             for table in tables:
@@ -436,7 +439,7 @@ def _materialize_whole(
                     metadata=_metadata(connection, table, None, loaded, pulls),
                 )
             yield from checks.results_of(connection, home.settings, *tables)
-    except SourceError as error:
+    except FAULTS as error:
         raise dg.Failure(description=str(error), metadata={"source": scope}) from error
     del context
 

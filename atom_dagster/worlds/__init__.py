@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from threading import Event
 
 from atom_dagster.settings import Archive, Endpoints, Settings
+from atom_dagster.worlds.sample_truth import Truth, truth
 
-__all__ = ["open_world", "serve"]
+__all__ = ["Truth", "open_world", "serve", "truth"]
 
 HUB = "https://huggingface.co"
 OPENROUTER = "https://openrouter.ai"

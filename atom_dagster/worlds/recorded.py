@@ -60,7 +60,8 @@ def open_recorded(settings: Settings) -> Iterator[Endpoints]:
     """
     folder = Path(settings.world.partition(":")[2])
     told = declaration(folder)
-    with serving(Recorded(told), settings.now, settings.faults) as base:
+    recorded = Recorded(told)
+    with serving(recorded, settings.now, settings.faults) as base:
         archive = None
         if told.archive:
             archive = Archive(f"{base}/archive", REPO, told.kind, told.folder_date_is)  # type: ignore[arg-type]
@@ -75,6 +76,7 @@ def open_recorded(settings: Settings) -> Iterator[Endpoints]:
                 for number in range(len(told.catalogues))
             ),
             registry=f"{base}/registry",
+            rankings_span=recorded.rankings_span(),
             openrouter_key=KEY,
         )
 
@@ -186,6 +188,13 @@ class Recorded:
             root = self._told.registry.path
             found = _file(_inside(root, rest), self._told.registry.recorded_at)
         return found or json_answer({"error": "This was not recorded."}, 404)
+
+    def rankings_span(self) -> tuple[date, date] | None:
+        """First and last recorded day of the rankings."""
+        if not self._told.rankings:
+            return None
+        days = self._days[0]
+        return date.fromisoformat(min(days)), date.fromisoformat(max(days))
 
     def _archive(self, request: Request, rest: str) -> Answer | None:
         assert self._told.archive

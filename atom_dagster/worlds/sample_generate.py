@@ -59,6 +59,8 @@ MODELS = pl.Schema(
         "in_parameters": pl.Boolean,
         "relation": pl.String,
         "bases": pl.List(pl.String),
+        "base_models": pl.List(pl.Struct({"_id": pl.String, "id": pl.String})),
+        "tags": pl.List(pl.String),
         "keys": pl.List(pl.Struct({"hf_org": pl.String, "share": pl.Float64})),
         "ceiling": pl.Float64,
         "tau": pl.Float64,
@@ -120,6 +122,7 @@ def generate(
         stretches += knots(row, days, totals, chance(seed, fact["model_id"]).uniform(0, 6.28))
     for child in children:
         records.append({"row": len(records), **child})
+    _name_bases(records)
     corrections = [
         {
             "model_id": c.model_id,
@@ -135,6 +138,30 @@ def generate(
         corrections,
         openrouter.tokens(tale, HORIZON),
     )
+
+
+def _name_bases(records: list[dict[str, Any]]) -> None:
+    """Add what a card says of its bases: tags with the ids it was written with, and the Hub's own
+    ``baseModels`` with the ids of now."""
+    now = {}
+    for record in records:
+        now[record["model_id"]] = now[record.get("old_id") or record["model_id"]] = record
+    for record in records:
+        bases = record.get("bases") or []
+        said = [f"base_model:{base}" for base in bases]
+        said += [f"base_model:{record['relation']}:{base}" for base in bases]
+        parts = [
+            record["library_name"],
+            "safetensors",
+            record["pipeline_tag"],
+            *said,
+            f"license:{record['license']}",
+            "region:us",
+        ]
+        record["tags"] = [part for part in parts if part]
+        record["base_models"] = [
+            {"_id": now[base]["hub_id"], "id": now[base]["model_id"]} for base in bases
+        ] or None
 
 
 def hub_id(created: datetime, model_id: str) -> str:

@@ -86,7 +86,7 @@ select
     totalled.min_downloads,
     totalled.community_only,
     totalled.{{ key }},
-    cast(round(totalled.weight, 9) as double) as new_derivatives,
+    cast(round(totalled.weight, 12) as double) as new_derivatives,
     cast(totalled.known_weight as double)
     / nullif(cast(totalled.total_known_weight as double), 0) as share,
     cast(totalled.weight as double) / cast(totalled.total_weight as double) as share_all,

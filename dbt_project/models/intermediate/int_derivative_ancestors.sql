@@ -94,7 +94,7 @@ found as (
         child_id,
         direct_base_id,
         ancestor_id,
-        sum(cast(weight as decimal(18, 12))) as weight
+        sum(cast(weight as decimal(38, 18))) as weight
     from walk
     where is_end
     group by child_id, direct_base_id, ancestor_id
@@ -151,7 +151,7 @@ select
         when strands.is_found then coalesce(organizations.region, 'unknown')
         else 'unknown'
     end as region,
-    cast(strands.weight as decimal(18, 12)) as weight
+    cast(strands.weight as decimal(38, 18)) as weight
 from strands
 left join organizations
     on {{ hf_org_of('strands.ancestor_id') }} = organizations.hf_org

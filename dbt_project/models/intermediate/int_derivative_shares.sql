@@ -70,7 +70,7 @@ strands as (
         ancestors.organization,
         ancestors.region,
         sum(
-            cast(cast(ancestors.weight as double) / split.bases as decimal(18, 12))
+            cast(cast(ancestors.weight as double) / split.bases as decimal(38, 18))
         ) as weight
     from split
     inner join ancestors

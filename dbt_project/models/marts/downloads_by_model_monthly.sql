@@ -90,6 +90,7 @@ reading_months as (
         model_id,
         {{ month_of('observed_on') }} as reading_month,
         count(*) as readings,
+        count(downloads_all_time) as counters,
         max(observed_on) as last_on,
         min(observed_on) as first_on
     from readings
@@ -102,7 +103,8 @@ spans as (
     select
         model_id,
         min(first_on) as first_reading_on,
-        max(last_on) as last_reading_on
+        max(last_on) as last_reading_on,
+        sum(counters) > 0 as has_counter
     from reading_months
     group by model_id
 
@@ -236,7 +238,9 @@ edges as (
         end as gap_start,
         closing.cumulative_clean as clean_end,
         closing.gap_days as gap_end,
+        -- windows alone give no counter (definitions 3.7)
         case
+            when not coalesce(spans.has_counter, false) then null
             when model_months.is_gone then closing.cumulative_low
             when closing.gap_days <= {{ var('max_gap_days_cumulative') }} then closing.cumulative
         end as cumulative_end,

@@ -1,0 +1,132 @@
+"""The sample world on a day: its files read into memory, and every repository's state by date.
+
+Belongs here: readings (who is there, under which name, with which counters) and the archive's
+files. Does not belong here: HTTP (``sample``), how growth came about (``sample_generate``).
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from atom_dagster.worlds.sample_curves import Curves
+from atom_dagster.worlds.sample_facts import RENAMED_ON, rows
+
+FIRST_FOLDER = date(2023, 11, 1)
+SIZES_SINCE, LINEAGE_SINCE, STRUCTS_SINCE = date(2024, 7, 24), date(2025, 2, 5), date(2025, 8, 6)
+"""Folders from which the archive has safetensors, baseModels, and baseModels as a struct."""
+DIP_DAYS = 14
+
+
+class State:
+    """A generated world: ``folder`` is what ``sample_generate.ensure`` returns."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.models = pl.read_parquet(folder / "models.parquet")
+        self.curves = Curves(pl.read_parquet(folder / "curves.parquet"), self.models)
+        self.corrections: list[dict[str, str]] = json.loads(
+            (folder / "corrections.json").read_text()
+        )
+        self._quirks = {row["folder"]: row["kind"] for row in rows("archive_quirks")}
+        self.readings = lru_cache(maxsize=4)(self._readings)
+
+    @property
+    def tokens(self) -> pl.LazyFrame:
+        """Daily tokens: day, model_permaslug, total_tokens."""
+        return pl.scan_parquet(self.folder / "tokens.parquet")
+
+    def _readings(self, day: date) -> pl.DataFrame:
+        """Every repository that stands on the Hub at 00:00 of ``day``, oldest first.
+
+        ``models`` with id, author, downloads, downloadsAllTime, likes, lastModified as of the day.
+        """
+        counter = self.curves.at(day)
+        window = counter - self.curves.at(day - timedelta(days=30))
+        frame = self.models.with_columns(downloadsAllTime=counter, downloads=window.clip(0))
+        frame = self._with_quirks(frame, day)
+        is_renamed = pl.lit(day >= RENAMED_ON)
+        created, start = pl.col("created_at"), datetime(day.year, day.month, day.day)
+        return (
+            frame.filter(created < start, pl.col("gone_on").is_null() | (pl.col("gone_on") > day))
+            .with_columns(
+                id=pl.when(is_renamed).then("model_id").otherwise(pl.coalesce("old_id", "model_id")),
+                likes=(pl.col("downloadsAllTime").sqrt() * pl.col("liking") / 3).cast(pl.Int64),
+                lastModified=pl.min_horizontal(
+                    created + timedelta(days=3), pl.lit(start, pl.Datetime("ms"))
+                ),
+            )
+            .with_columns(author=pl.col("id").str.split("/").list.first())
+            .sort("created_at", "row")
+        )
+
+    def _with_quirks(self, frame: pl.DataFrame, day: date) -> pl.DataFrame:
+        for quirk in self.models.filter(pl.col("quirk").is_not_null()).iter_rows(named=True):
+            on = quirk["quirk_on"]
+            is_dip = quirk["quirk"] == "dip"
+            if day < on or (is_dip and day >= on + timedelta(days=DIP_DAYS)):
+                continue
+            lost = int(self.curves.at(on)[quirk["row"]] * (1 - quirk["quirk_value"]))
+            frame = frame.with_columns(
+                pl.when(pl.col("row") == quirk["row"])
+                .then(pl.col("downloadsAllTime") - lost)
+                .otherwise("downloadsAllTime")
+                .alias("downloadsAllTime")
+            )
+        return frame
+
+    def folders(self, today: date) -> list[date]:
+        """The archive's folders: Wednesdays up to ``today``, less the one never copied."""
+        count = max(0, (today - FIRST_FOLDER).days // 7 + 1)
+        days = [FIRST_FOLDER + timedelta(weeks=n) for n in range(count)]
+        return [day for day in days if self._quirks.get(day.isoformat()) != "absent"]
+
+    def snapshot(self, folder: date) -> Path:
+        """The file of one folder, made when it is first asked for."""
+        path = self.folder / "archive" / f"{folder}.parquet"
+        if path.exists():
+            return path
+        is_copy = self._quirks.get(folder.isoformat()) == "repeats"
+        frame = self._archived(folder - timedelta(weeks=1) if is_copy else folder)
+        path.parent.mkdir(exist_ok=True)
+        draft = path.with_name(f".{path.name}.{id(frame)}")
+        frame.write_parquet(draft, compression="zstd", compression_level=1)
+        draft.replace(path)
+        return path
+
+    def _archived(self, folder: date) -> pl.DataFrame:
+        """A folder's columns, which came and went over the years as in the real archive."""
+        frame = self._readings(folder)
+        created = pl.when(~pl.col("hides_creation")).then("created_at")
+        times = {"createdAt": created, "lastModified": pl.col("lastModified")}
+        if folder < SIZES_SINCE:
+            times = {k: v.dt.strftime("%Y-%m-%dT%H:%M:%S.000Z") for k, v in times.items()}
+        else:
+            times = {k: v.dt.replace_time_zone("UTC") for k, v in times.items()}
+        columns: dict[str, Any] = {
+            "_id": pl.col("hub_id"),
+            "id": pl.col("id"),
+            "author": pl.col("author"),
+            **times,
+            "likes": pl.col("likes"),
+            "downloads": pl.col("downloads"),
+            "downloadsAllTime": pl.col("downloadsAllTime"),
+            "tags": pl.col("tags"),
+            "pipeline_tag": pl.col("pipeline_tag"),
+            "library_name": pl.col("library_name"),
+        }
+        if folder >= SIZES_SINCE:
+            columns["safetensors"] = pl.when(pl.col("params").is_not_null()).then(
+                pl.struct(total="params")
+            )
+        if folder >= LINEAGE_SINCE:
+            lineage = pl.struct("relation", models="base_models")
+            if folder < STRUCTS_SINCE:
+                lineage = lineage.struct.json_encode()
+            columns["baseModels"] = pl.when(pl.col("base_models").is_not_null()).then(lineage)
+        return frame.select(**columns)
