@@ -252,35 +252,34 @@ def _pull_snapshots(
     for problem in problems:
         warn(problem)
     reach = timedelta(days=6 if endpoints.archive.folder_date_is == "week_start" else 0)
-    landed = {pull.facts["folder_date"]: pull for pull in landing.pulls("hub_archive")}
+    landed = landing.pulls("hub_archive")
+    held = {(pull.facts["folder_date"], pull.pages[0].bytes) for pull in landed}
     missing = [
         snapshot
-        for snapshot in sorted(listed, key=lambda snapshot: snapshot.folder_date)
+        for snapshot in listed
         if {month_of(snapshot.folder_date), month_of(snapshot.folder_date + reach)} & wanted
-        and not _holds(landed.get(snapshot.folder_date.isoformat()), snapshot)
+        and (snapshot.folder_date.isoformat(), snapshot.size) not in held
     ]
     for done, snapshot in enumerate(missing):
         progress.report("Hub archive", done, len(missing))
-        earlier = [pull for day, pull in landed.items() if day < snapshot.folder_date.isoformat()]
+        earlier = [
+            pull for pull in landed if pull.facts["folder_date"] < snapshot.folder_date.isoformat()
+        ]
         previous = max(earlier, key=lambda pull: pull.facts["folder_date"], default=None)
         try:
-            pull = archive.pull(
-                endpoints,
-                landing,
-                snapshot,
-                now=settings.now,
-                previous_rows=previous.facts["rows"] if previous else None,
+            landed.append(
+                archive.pull(
+                    endpoints,
+                    landing,
+                    snapshot,
+                    now=settings.now,
+                    previous_rows=previous.facts["rows"] if previous else None,
+                )
             )
         except FAULTS as error:
             gathered.failed.setdefault(month_of(snapshot.folder_date), str(error))
-        else:
-            landed[snapshot.folder_date.isoformat()] = pull
     if missing:
         progress.report("Hub archive", len(missing), len(missing))
-
-
-def _holds(pull: Pull | None, snapshot: archive.Snapshot) -> bool:
-    return pull is not None and (snapshot.size is None or pull.pages[0].bytes == snapshot.size)
 
 
 def gather_rankings(months: Sequence[date], home: Home, endpoints: Endpoints) -> Gathered:

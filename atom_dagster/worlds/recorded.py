@@ -176,7 +176,7 @@ class Recorded:
         room, _, rest = request.path.removeprefix("/").partition("/")
         found: Answer | None = None
         if room == "archive" and self._told.archive:
-            found = self._archive(request, rest)
+            found = self._archive(self._told.archive, request, rest)
         elif room == "openrouter" and rest == "api/v1/datasets/rankings-daily":
             found = self._rankings(request)
         elif room == "catalogues":
@@ -196,20 +196,18 @@ class Recorded:
         days = self._days[0]
         return date.fromisoformat(min(days)), date.fromisoformat(max(days))
 
-    def _archive(self, request: Request, rest: str) -> Answer | None:
-        assert self._told.archive
-        tree, files = f"api/datasets/{REPO}/tree/main/models", f"datasets/{REPO}/resolve/main/models"
+    def _archive(self, root: Path, request: Request, rest: str) -> Answer | None:
+        tree = f"api/datasets/{REPO}/tree/main/models"
+        files = f"datasets/{REPO}/resolve/main/models"
         if rest.startswith(tree):
             below = rest.removeprefix(tree).strip("/")
-            return self._listing(below, request.one("recursive") == "true")
+            return self._listing(root, below, request.one("recursive") == "true")
         if rest.startswith(files + "/"):
-            path = _inside(self._told.archive, rest.removeprefix(files + "/"))
+            path = _inside(root, rest.removeprefix(files + "/"))
             return _file(path, _folder_instant(path)) if path else None
         return None
 
-    def _listing(self, below: str, is_recursive: bool) -> Answer | None:
-        root = self._told.archive
-        assert root
+    def _listing(self, root: Path, below: str, is_recursive: bool) -> Answer | None:
         folder = _inside(root, below) if below else root
         if folder is None or not folder.is_dir():
             return None

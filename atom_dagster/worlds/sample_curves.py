@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import date
+from itertools import pairwise
 
 import polars as pl
 
@@ -48,17 +49,19 @@ def knots(
     ``launch`` is the first day's pace over the first stretch's mean (at most 3).
     """
     secants = [
-        (b - a) / (e - d) for a, b, d, e in zip(totals, totals[1:], days, days[1:], strict=False)
+        (b - a) / (e - d) for (a, b), (d, e) in zip(pairwise(totals), pairwise(days), strict=True)
     ]
     if not secants:
         return []
     slopes = [launch * secants[0]]
-    for left, right in zip(secants, secants[1:], strict=False):
+    for left, right in pairwise(secants):
         slopes.append(2 * left * right / (left + right) if left > 0 and right > 0 else 0.0)
     slopes.append(secants[-1])
     return [
-        (row, days[i], days[i + 1], totals[i], totals[i + 1], *slopes[i : i + 2], phase, days[0])
-        for i in range(len(secants))
+        (row, d0, d1, c0, c1, s0, s1, phase, days[0])
+        for (d0, d1), (c0, c1), (s0, s1) in zip(
+            pairwise(days), pairwise(totals), pairwise(slopes), strict=True
+        )
     ]
 
 
@@ -115,9 +118,10 @@ class Curves:
         )
         slope = pl.col("s0") + (pl.col("s1") - pl.col("s0")) * t
         age = pl.min_horizontal(pl.lit(1.0), (x - pl.col("born")) / 21.0)
-        wave = 1.2 * (x * (2 * math.pi / 23.7) + pl.col("phase")).sin() + 0.2 * (
-            x * (2 * math.pi / 7)
-        ).sin()
+        wave = (
+            1.2 * (x * (2 * math.pi / 23.7) + pl.col("phase")).sin()
+            + 0.2 * (x * (2 * math.pi / 7)).sin()
+        )
         labs = (
             self._stretches.lazy()
             .filter((pl.col("d0") <= x) & (x < pl.col("d1")))

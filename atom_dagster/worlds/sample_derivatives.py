@@ -17,26 +17,88 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from atom_dagster.worlds.sample_facts import Model, Story, chance, rows
 
 COMMUNITY = "community"
 RELATIONS = (("adapter", 0.40), ("finetune", 0.33), ("quantized", 0.20), ("merge", 0.07))
-QUANTIZERS = (
-    "mradermacher bartowski lmstudio-community mlx-community DevQuasar-quants quiet-quants "
-    "tiny-gguf-lab nightly-awq"
-).split()
+QUANTIZERS = [
+    "mradermacher",
+    "bartowski",
+    "lmstudio-community",
+    "mlx-community",
+    "DevQuasar-quants",
+    "quiet-quants",
+    "tiny-gguf-lab",
+    "nightly-awq",
+]
 UNREVIEWED = ("EleutherAI", "bigcode")
-_FIRST = (
-    "amber basil cedar delta ember fable grove harbor indigo juniper kestrel lumen maple nova "
-    "onyx pepper quartz raven sable tundra umber velvet willow xenon yarrow zephyrine"
-).split()
-_SECOND = "ai labs forge works 42 dev research studio 7 mind stack notes".split()
-_WORDS = (
-    "chat story code medical legal roleplay reasoning sql math tutor german korean arabic hindi "
-    "summaries tools support poems finance science"
-).split()
+_FIRST = [
+    "amber",
+    "basil",
+    "cedar",
+    "delta",
+    "ember",
+    "fable",
+    "grove",
+    "harbor",
+    "indigo",
+    "juniper",
+    "kestrel",
+    "lumen",
+    "maple",
+    "nova",
+    "onyx",
+    "pepper",
+    "quartz",
+    "raven",
+    "sable",
+    "tundra",
+    "umber",
+    "velvet",
+    "willow",
+    "xenon",
+    "yarrow",
+    "zephyrine",
+]
+_SECOND = [
+    "ai",
+    "labs",
+    "forge",
+    "works",
+    "42",
+    "dev",
+    "research",
+    "studio",
+    "7",
+    "mind",
+    "stack",
+    "notes",
+]
+_WORDS = [
+    "chat",
+    "story",
+    "code",
+    "medical",
+    "legal",
+    "roleplay",
+    "reasoning",
+    "sql",
+    "math",
+    "tutor",
+    "german",
+    "korean",
+    "arabic",
+    "hindi",
+    "summaries",
+    "tools",
+    "support",
+    "poems",
+    "finance",
+    "science",
+]
 
 
 def draw(tale: Story, horizon: date) -> tuple[list[dict[str, Any]], set[str]]:
@@ -145,15 +207,16 @@ class _Makers:
         """A user's model that names no base."""
         self._add(month, after, None, [], {}, COMMUNITY, False)
 
-    def _base(
-        self, org: str, month: date, relation: str
-    ) -> tuple[str, dict[str, float]] | None:
+    def _base(self, org: str, month: date, relation: str) -> tuple[str, dict[str, float]] | None:
         dice = self.dice
         made = self.pool[org]
         chance_of_chain = 0.45 if relation == "quantized" else 0.15
         if made and (org == COMMUNITY or dice.random() < chance_of_chain):
-            model_id, keys, _ = made[dice.randrange(max(0, len(made) - 200), len(made))]
-            return model_id, keys or {model_id.partition("/")[0]: 1.0}
+            model_id, keys, born = made[dice.randrange(max(0, len(made) - 200), len(made))]
+            if born < month:
+                # Nobody reviewed above: the child counts for whom it names.
+                is_known = org not in {COMMUNITY, *UNREVIEWED}
+                return model_id, keys if is_known else {model_id.partition("/")[0]: 1.0}
         models, pulls = self._candidates(org, month)
         if not models:
             return None
@@ -256,7 +319,7 @@ def between(points: Sequence[tuple[date, float]], day: date) -> float:
     """Linear between dated values, flat outside."""
     if day <= points[0][0]:
         return points[0][1]
-    for (a, x), (b, y) in zip(points, points[1:], strict=False):
+    for (a, x), (b, y) in pairwise(points):
         if day < b:
             return x + (y - x) * (day - a).days / (b - a).days
     return points[-1][1]

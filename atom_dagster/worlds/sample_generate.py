@@ -17,9 +17,11 @@ import json
 import math
 import shutil
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,49 +29,50 @@ import polars as pl
 
 from atom_dagster.worlds import sample_derivatives as derivatives
 from atom_dagster.worlds import sample_openrouter as openrouter
-from atom_dagster.worlds.sample_curves import KNOTS, day_number, knots, smooth
-from atom_dagster.worlds.sample_facts import Model, Story, chance, rows, story
+from atom_dagster.worlds.sample_curves import KNOTS, Stretch, day_number, knots, smooth
+from atom_dagster.worlds.sample_facts import FLOOR, Model, Story, chance, rows, story
 
 VERSION = 1
 """Of the generator and its facts: part of the files' key."""
+DRAFT, ABANDONED = ".draft-", 600.0
+"""Prefix of a world being written, and the seconds after which nobody is writing it any more."""
 HORIZON = date(2031, 1, 1)
 FIRST = date(2022, 3, 1)
 GROWTH = 1.045
 """Monthly growth of the Hub as a whole, the shape of organizations without a trajectory."""
 
-MODELS = pl.Schema(
-    {
-        "row": pl.UInt32,
-        "hub_id": pl.String,
-        "model_id": pl.String,
-        "old_id": pl.String,
-        "hf_org": pl.String,
-        "list_name": pl.String,
-        "created_at": pl.Datetime("ms"),
-        "hides_creation": pl.Boolean,
-        "gone_on": pl.Date,
-        "is_private": pl.Boolean,
-        "pipeline_tag": pl.String,
-        "library_name": pl.String,
-        "license": pl.String,
-        "gated": pl.String,
-        "params": pl.Int64,
-        "total_b": pl.Float64,
-        "active_b": pl.Float64,
-        "in_parameters": pl.Boolean,
-        "relation": pl.String,
-        "bases": pl.List(pl.String),
-        "base_models": pl.List(pl.Struct({"_id": pl.String, "id": pl.String})),
-        "tags": pl.List(pl.String),
-        "keys": pl.List(pl.Struct({"hf_org": pl.String, "share": pl.Float64})),
-        "ceiling": pl.Float64,
-        "tau": pl.Float64,
-        "liking": pl.Float64,
-        "quirk": pl.String,
-        "quirk_on": pl.Date,
-        "quirk_value": pl.Float64,
-    }
-)
+_MODELS: dict[str, pl.DataType | type[pl.DataType]] = {
+    "row": pl.UInt32,
+    "hub_id": pl.String,
+    "model_id": pl.String,
+    "old_id": pl.String,
+    "hf_org": pl.String,
+    "list_name": pl.String,
+    "created_at": pl.Datetime("ms"),
+    "hides_creation": pl.Boolean,
+    "gone_on": pl.Date,
+    "is_private": pl.Boolean,
+    "pipeline_tag": pl.String,
+    "library_name": pl.String,
+    "license": pl.String,
+    "gated": pl.String,
+    "params": pl.Int64,
+    "total_b": pl.Float64,
+    "active_b": pl.Float64,
+    "in_parameters": pl.Boolean,
+    "relation": pl.String,
+    "bases": pl.List(pl.String),
+    "base_models": pl.List(pl.Struct({"_id": pl.String, "id": pl.String})),
+    "tags": pl.List(pl.String),
+    "keys": pl.List(pl.Struct({"hf_org": pl.String, "share": pl.Float64})),
+    "ceiling": pl.Float64,
+    "tau": pl.Float64,
+    "liking": pl.Float64,
+    "quirk": pl.String,
+    "quirk_on": pl.Date,
+    "quirk_value": pl.Float64,
+}
+MODELS = pl.Schema(_MODELS)
 """One repository. ``keys``: whom a derivative counts for; ``ceiling`` and ``tau`` of the others."""
 
 
@@ -79,7 +82,10 @@ def ensure(folder: Path, seed: int) -> Path:
     if home.is_dir():
         return home
     folder.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder))
+    for left in folder.glob(f"{DRAFT}*"):  # by a process that was killed
+        if time.time() - left.stat().st_mtime > ABANDONED:
+            shutil.rmtree(left, ignore_errors=True)
+    draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=folder))
     try:
         write(draft, seed)
         try:
@@ -87,6 +93,9 @@ def ensure(folder: Path, seed: int) -> Path:
         except OSError:
             if not home.is_dir():  # another process was first, or the disk is at fault
                 raise
+        for old in folder.glob(f"sample-seed{seed}-*"):  # by an older generator
+            if old != home:
+                shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return home
@@ -110,7 +119,7 @@ def generate(
     monthly = _downloads(tale, months)
     children, dropped = derivatives.draw(tale, HORIZON)
     records: list[dict[str, Any]] = []
-    stretches: list[tuple[object, ...]] = []
+    stretches: list[Stretch] = []
     for model in tale.models:
         row = len(records)
         records.append(_record(row, model, model.model_id in dropped, tale))
@@ -141,8 +150,7 @@ def generate(
 
 
 def _name_bases(records: list[dict[str, Any]]) -> None:
-    """Add what a card says of its bases: tags with the ids it was written with, and the Hub's own
-    ``baseModels`` with the ids of now."""
+    """Add what is said of bases: tags with the ids of then, ``baseModels`` with those of now."""
     now = {}
     for record in records:
         now[record["model_id"]] = now[record.get("old_id") or record["model_id"]] = record
@@ -204,7 +212,7 @@ def _downloads(tale: Story, months: Sequence[date]) -> dict[str, dict[int, float
         played = tale.parts.get(org, org)
         if list_name == "core" and played in paths:
             edges = smooth(paths[played], months)
-            wanted = [scale * (b - a) for a, b in zip(edges, edges[1:], strict=False)]
+            wanted = [scale * (b - a) for a, b in pairwise(edges)]
             for t, amount in enumerate(wanted):
                 whole = sum(pulls[t].values())
                 for model_id, pull in pulls[t].items():
@@ -221,15 +229,13 @@ def _downloads(tale: Story, months: Sequence[date]) -> dict[str, dict[int, float
     return found
 
 
-def _pulls(
-    members: Sequence[Model], months: Sequence[date], seed: int
-) -> list[dict[str, float]]:
+def _pulls(members: Sequence[Model], months: Sequence[date], seed: int) -> list[dict[str, float]]:
     """Each month's pull of each living repository: weight, age, and days alive in the month."""
     pulls: list[dict[str, float]] = [{} for _ in months[:-1]]
     for model in members:
         dice = chance(seed, "months", model.model_id)
         born = model.created_on
-        for t, (start, end) in enumerate(zip(months, months[1:], strict=False)):
+        for t, (start, end) in enumerate(pairwise(months)):
             last = min(end, model.gone_on) if model.gone_on else end
             alive = (last - max(start, born)).days
             noise = 2.0 ** dice.gauss(0.0, 0.15)
@@ -244,7 +250,7 @@ def _pulls(
 
 def _stretches(
     row: int, model: Model, monthly: dict[int, float], months: Sequence[date], seed: int
-) -> list[tuple[object, ...]]:
+) -> list[Stretch]:
     days, totals = [day_number(model.created_on)], [0.0]
     for t in sorted(monthly):
         end = months[t + 1]
@@ -301,8 +307,6 @@ def _other(
     row: int, fact: dict[str, str], seed: int
 ) -> tuple[dict[str, Any], list[int], list[float]]:
     """A repository that is no lab's language model, growing at an even pace."""
-    from atom_dagster.worlds.sample_facts import FLOOR
-
     model_id = fact["model_id"]
     created = datetime.fromisoformat(fact["created_on"]).replace(hour=9, tzinfo=UTC)
     created = FLOOR if created.date() == FLOOR.date() else created

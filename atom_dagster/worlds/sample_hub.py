@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,17 +24,51 @@ from atom_dagster.worlds.server import Answer, Request, json_answer
 REPO = "sample-world/hub_weekly_snapshots"
 MOST = 1000
 """Largest page."""
-LISTABLE = (
-    "author baseModels cardData config createdAt disabled downloads downloadsAllTime evalResults "
-    "gated gguf inference inferenceProviderMapping lastModified library_name likes mask_token "
-    "model-index pipeline_tag private resourceGroup safetensors sha siblings spaces tags "
-    "transformersInfo trendingScore widgetData xetEnabled"
-).split()
+LISTABLE = [
+    "author",
+    "baseModels",
+    "cardData",
+    "config",
+    "createdAt",
+    "disabled",
+    "downloads",
+    "downloadsAllTime",
+    "evalResults",
+    "gated",
+    "gguf",
+    "inference",
+    "inferenceProviderMapping",
+    "lastModified",
+    "library_name",
+    "likes",
+    "mask_token",
+    "model-index",
+    "pipeline_tag",
+    "private",
+    "resourceGroup",
+    "safetensors",
+    "sha",
+    "siblings",
+    "spaces",
+    "tags",
+    "transformersInfo",
+    "trendingScore",
+    "widgetData",
+    "xetEnabled",
+]
 """What ``expand`` accepts on the list; ``childrenModelCount`` and ``usedStorage`` it refuses."""
 ON_ONE = [*(name for name in LISTABLE if name != "xetEnabled"), "childrenModelCount", "usedStorage"]
-DEFAULT = (
-    "likes trendingScore private downloads tags pipeline_tag library_name createdAt modelId"
-).split()
+DEFAULT = [
+    "likes",
+    "trendingScore",
+    "private",
+    "downloads",
+    "tags",
+    "pipeline_tag",
+    "library_name",
+    "createdAt",
+    "modelId",
+]
 FULL = [*DEFAULT, "author", "sha", "lastModified", "gated", "siblings"]
 SORTS = {
     "createdAt": "created_at",
@@ -53,7 +87,8 @@ class Hub:
 
     def answer(self, request: Request, rest: str, today: date) -> Answer | None:
         """The answer to ``rest``, the path below /hub; None where there is none."""
-        tree, files = f"api/datasets/{REPO}/tree/main/models", f"datasets/{REPO}/resolve/main/models"
+        tree = f"api/datasets/{REPO}/tree/main/models"
+        files = f"datasets/{REPO}/resolve/main/models"
         if rest == "api/models":
             return self._list(request, today)
         if rest.startswith("api/models/"):
@@ -71,7 +106,7 @@ class Hub:
             return refusal
         if request.one("full") == "true":
             asked = asked or FULL
-        limit = min(int(request.one("limit", "") or MOST), MOST)
+        limit = _limit(request)
         frame = self._state.readings(today)
         author, search = request.one("author"), request.one("search")
         pipeline = request.one("pipeline_tag")
@@ -123,7 +158,10 @@ class Hub:
                 query = f"?{urlencode(request.query)}" if request.query else ""
                 new = f"{request.base}/hub/api/models/{row['model_id']}{query}"
                 return Answer(
-                    b"", 307, headers={"Location": new, "X-Linked-Id": row["model_id"]}, bucket="api"
+                    b"",
+                    307,
+                    headers={"Location": new, "X-Linked-Id": row["model_id"]},
+                    bucket="api",
                 )
             if is_gone and row["is_private"]:
                 return json_answer({"error": "Invalid username or password."}, 401, bucket="api")
@@ -132,7 +170,9 @@ class Hub:
     def _children(self, model_id: str, today: date) -> dict[str, int]:
         counts = (
             self._state.readings(today)
-            .filter(pl.col("base_models").list.eval(pl.element().struct["id"] == model_id).list.any())
+            .filter(
+                pl.col("base_models").list.eval(pl.element().struct["id"] == model_id).list.any()
+            )
             .group_by("relation")
             .len()
         )
@@ -144,7 +184,7 @@ class Hub:
             return json_answer({"error": "Entry not found"}, 404, bucket="api")
         is_recursive = request.one("recursive") == "true"
         start = _offset(request.one("cursor")) or 0
-        limit = min(int(request.one("limit", "") or MOST), MOST)
+        limit = _limit(request)
         entries: list[dict[str, Any]] = []
         for day in folders:
             if not below:
@@ -186,7 +226,7 @@ def _refused(asked: Sequence[str], allowed: Sequence[str]) -> Answer | None:
 
 
 def _model(row: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
-    """A model as the Hub writes it: ``_id``, ``id`` and the fields asked for; what is not, is absent."""
+    """A model as the Hub writes it: ``_id``, ``id``, and the fields asked for that it has."""
     model: dict[str, Any] = {"_id": row["hub_id"], "id": row["id"]}
     for name in fields:
         value = _FIELDS[name](row) if name in _FIELDS else None
@@ -231,6 +271,12 @@ _FIELDS: dict[str, Any] = {
 }
 
 
+def _limit(request: Request) -> int:
+    """The page's size: what is asked for, at most the server's own."""
+    asked = request.one("limit") or ""
+    return max(1, min(int(asked), MOST)) if asked.isdigit() else MOST
+
+
 def _cursor(start: int) -> str:
     return base64.urlsafe_b64encode(json.dumps({"$after": start}).encode()).decode()
 
@@ -246,8 +292,3 @@ def _offset(cursor: str | None) -> int | None:
 
 def _oid(text: str) -> str:
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-
-def last_completed(today: date) -> date:
-    """The newest day that is over."""
-    return today - timedelta(days=1)

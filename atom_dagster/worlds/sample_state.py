@@ -55,7 +55,9 @@ class State:
         return (
             frame.filter(created < start, pl.col("gone_on").is_null() | (pl.col("gone_on") > day))
             .with_columns(
-                id=pl.when(is_renamed).then("model_id").otherwise(pl.coalesce("old_id", "model_id")),
+                id=pl.when(is_renamed)
+                .then("model_id")
+                .otherwise(pl.coalesce("old_id", "model_id")),
                 likes=(pl.col("downloadsAllTime").sqrt() * pl.col("liking") / 3).cast(pl.Int64),
                 lastModified=pl.min_horizontal(
                     created + timedelta(days=3), pl.lit(start, pl.Datetime("ms"))

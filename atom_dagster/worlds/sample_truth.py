@@ -30,8 +30,8 @@ class Truth:
             downloads_cumulative (the all-time counter at 00:00 of the next month's first day).
             Labs' models only, from the month of creation; a gone model's last month is the one
             it went in. Quirks of the archive are not in it.
-        derivatives: month, hf_org (of the base), region (unknown if not reviewed), new_derivatives
-            (children above five downloads by ``today``, 1/k for each of k bases).
+        derivatives: month, hf_org, organization and region (of the base; unknown if not reviewed),
+            new_derivatives (children above five downloads by ``today``, 1/k for each of k bases).
         tokens: month, model (slug without variant and date suffix, or ``other``), is_open (NULL
             when cloaked or other), region (by base), publisher_region, tokens.
     """
@@ -96,19 +96,22 @@ def _downloads(state: State, today: date) -> pl.DataFrame:
 
 def _derivatives(state: State, today: date) -> pl.DataFrame:
     regions = {row["hf_org"]: row["region"] for row in rows("organizations")}
-    last_seen = pl.DataFrame(
-        {"row": state.models["row"], "counter": state.curves.at(today)}
-    )
+    labs = {row["hf_org"]: row["lab"] for row in rows("organizations")}
+    is_gone_lab = pl.col("ceiling").is_null() & (pl.col("gone_on") <= today)
+    last_seen = pl.DataFrame({"row": state.models["row"], "counter": state.curves.at(today)})
     return (
         state.models.join(last_seen, on="row", maintain_order="left")
         .filter(pl.col("keys").is_not_null(), pl.col("created_at").dt.date() < today)
-        .filter(pl.col("counter") > 5)
+        .filter((pl.col("counter") > 5) | is_gone_lab.fill_null(False))
         .select(month=pl.col("created_at").dt.date().dt.truncate("1mo"), keys="keys")
         .explode("keys")
         .unnest("keys")
         .group_by("month", "hf_org")
         .agg(new_derivatives=pl.col("share").sum())
-        .with_columns(region=pl.col("hf_org").replace_strict(regions, default="unknown"))
+        .with_columns(
+            organization=pl.col("hf_org").replace_strict(labs, default=pl.col("hf_org")),
+            region=pl.col("hf_org").replace_strict(regions, default="unknown"),
+        )
         .filter(pl.col("month") >= FIRST_MONTH)
         .sort("month", "hf_org")
     )

@@ -18,7 +18,7 @@ somewhere; all rules that apply do so in order. Counting is by server, so by pro
 ``headers``     headers added to the answer
 ``retry_after`` short for a ``Retry-After`` header, in seconds
 ``replace``     {old: new}, replaced in the body's text
-``corrupt``     a list of ways to spoil the rows of a parquet file or JSON answer; see ``corruption``
+``corrupt``     a list of ways to spoil the rows of a parquet file or JSON answer (``corruption``)
 ``truncate``    true: send half of the (compressed) body as if it were whole
 ``torn``        true: announce the whole body, send half of it, close the connection
 ``quota``       requests per ``window`` (seconds, 300): beyond it 429, and the headers say so before
@@ -70,7 +70,8 @@ class Request:
 
     def one(self, name: str, default: str | None = None) -> str | None:
         """The last value of a query parameter."""
-        return (self.all(name) or [default])[-1]
+        values = self.all(name)
+        return values[-1] if values else default
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,9 @@ class Faults:
         except FileNotFoundError:
             return []
         except (OSError, ValueError) as error:
-            raise SettingsError(f"ATOM_FAULTS names {self._file}, which is no JSON list.") from error
+            raise SettingsError(
+                f"ATOM_FAULTS names {self._file}, which is no JSON list."
+            ) from error
         if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
             raise SettingsError(f"ATOM_FAULTS names {self._file}, which is no list of objects.")
         return rules
@@ -208,16 +211,22 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.base,
             self.path,
         )
-        rules = self.server.faults.matching(request.target)
+        try:
+            rules = self.server.faults.matching(request.target)
+        except SettingsError as error:  # the file was spoilt while we serve
+            rules = [{"status": 500, "body": str(error)}]
         for rule in rules:
             time.sleep(float(rule.get("delay_s", 0)))
             if rule.get("drop"):
                 self.close_connection = True
                 return
-        answer = self._misbehaving(request, rules)
+        try:
+            answer = self._misbehaving(request, rules)
+        except Exception as error:
+            answer = json_answer({"error": f"{type(error).__name__}: {error}"}, 500)
         self._send(request, answer, rules)
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Say nothing."""
