@@ -57,12 +57,8 @@ def results_of(
 _MART_RULES = [rule for rule in rules.RULES if rule.asset[0] == "marts"]
 
 
-@dg.multi_asset_check(
-    name="marts_rules", specs=[_spec(rule) for rule in _MART_RULES], can_subset=True
-)
-def marts_rules(
-    context: dg.AssetCheckExecutionContext, home: Home
-) -> Iterator[dg.AssetCheckResult]:
+@dg.multi_asset_check(name="marts_rules", specs=[_spec(rule) for rule in _MART_RULES], can_subset=True)
+def marts_rules(context: dg.AssetCheckExecutionContext, home: Home) -> Iterator[dg.AssetCheckResult]:
     """The rules over the marts, after dbt has built them and before anything is published."""
     chosen = {(key.asset_key.path[-1], key.name) for key in context.selected_asset_check_keys}
     mine = [rule for rule in _MART_RULES if (rule.asset[1], rule.name) in chosen]

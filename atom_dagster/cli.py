@@ -169,9 +169,7 @@ def _say_built(settings: Settings, build: dict[str, Any], is_new: bool) -> None:
     synthetic = " · synthetic" if build["is_synthetic"] else ""
     _out.print(f"\n{word} build [bold]{build['build_id']}[/]{synthetic}")
     if tables and span and span[0]:
-        _out.print(
-            f"  {tables[0]} marts · {span[2]} models measured · {span[0]:%Y-%m} to {span[1]:%Y-%m}"
-        )
+        _out.print(f"  {tables[0]} marts · {span[2]} models measured · {span[0]:%Y-%m} to {span[1]:%Y-%m}")
     _out.print(f"  {_short(published)}")
     world = "" if settings.kind == "sample" else f" --world {settings.world}"
     seed = f" --seed {settings.seed}" if settings.kind == "sample" and settings.seed != 1 else ""
@@ -196,7 +194,7 @@ def _short(path: Path) -> str:
 def _progress(debug: bool) -> Iterator[Callable[[str, int, int | None], None]]:
     """Bars on a terminal, a line per stage elsewhere; nothing when Dagster's log is shown."""
     if debug:
-        yield lambda what, done, total: None
+        yield lambda _what, _done, _total: None
         return
     if not _err.is_terminal:
         said: set[str] = set()
@@ -245,7 +243,11 @@ def _open_published(settings: Settings) -> Iterator[Any]:
 @main.command()
 @click.argument("query")
 @click.option(
-    "--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
 )
 @click.option("--warehouse", is_flag=True, help="Ask the working file (waits for its writer).")
 @_world_options
@@ -279,9 +281,7 @@ def sql(settings: Settings, debug: bool, query: str, form: str, warehouse: bool)
         writer.writerow(names)
         writer.writerows(rows)
     elif form == "json":
-        click.echo(
-            json.dumps([dict(zip(names, row, strict=True)) for row in rows], default=str, indent=2)
-        )
+        click.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], default=str, indent=2))
     else:
         table = Table(*names, box=None, header_style="bold")
         for row in rows:
@@ -318,9 +318,7 @@ def doctor(settings: Settings, debug: bool) -> None:
     del debug
     worst = DONE
     for finding in pipeline.examine(settings):
-        mark = {"good": "[green]ok[/]  ", "note": "[yellow]note[/]", "bad": "[red]bad[/] "}[
-            finding.kind
-        ]
+        mark = {"good": "[green]ok[/]  ", "note": "[yellow]note[/]", "bad": "[red]bad[/] "}[finding.kind]
         _out.print(f"{mark} {finding.text}", soft_wrap=True)
         if finding.kind == "bad":
             worst = USAGE

@@ -18,7 +18,11 @@ import yaml
 from atom_dagster.settings import ROOT, Settings
 
 PID_TAG = "atom/pid"
-_UNDER_WAY = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+_UNDER_WAY = [
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 def prepare_home(settings: Settings) -> Path:
@@ -57,13 +61,10 @@ def recover(instance: dg.DagsterInstance) -> list[str]:
         run = record.dagster_run
         process = _process_of(instance, run)
         if process is not None and not _is_alive(*process):
-            instance.report_run_failed(
-                run, "The process of this run ended without a word (it was killed)."
-            )
+            instance.report_run_failed(run, "The process of this run ended without a word (it was killed).")
             gone.append(run.run_id)
     under_way = {
-        record.dagster_run.run_id
-        for record in instance.get_run_records(dg.RunsFilter(statuses=_UNDER_WAY))
+        record.dagster_run.run_id for record in instance.get_run_records(dg.RunsFilter(statuses=_UNDER_WAY))
     }
     storage = instance.event_log_storage
     for pool in storage.get_concurrency_keys():

@@ -116,8 +116,7 @@ class Landing:
     def pulls(self, source: str | None = None) -> list[Pull]:
         """Complete pulls, of one source or of all, in the order (fetched_at, pull_id)."""
         found = [
-            self._load(manifest.parent)
-            for manifest in self.root.glob(f"{source or '[!.]*'}/*/{MANIFEST}")
+            self._load(manifest.parent) for manifest in self.root.glob(f"{source or '[!.]*'}/*/{MANIFEST}")
         ]
         return sorted(found, key=lambda pull: (pull.fetched_at, pull.pull_id))
 
@@ -255,9 +254,7 @@ class PullWriter:
             self.pages = []
             self._start()
 
-    def commit(
-        self, *, as_of: datetime | None = None, facts: Mapping[str, Any] | None = None
-    ) -> Pull:
+    def commit(self, *, as_of: datetime | None = None, facts: Mapping[str, Any] | None = None) -> Pull:
         """Make the pull exist, by one rename; the existing pull if the same content is there.
 
         Args:
@@ -316,9 +313,7 @@ class PullWriter:
         if not self.pages:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._body_folder.mkdir(parents=True, exist_ok=True)
-        for stray in {file.name for file in self._body_folder.iterdir()} - {
-            page.file for page in self.pages
-        }:
+        for stray in {file.name for file in self._body_folder.iterdir()} - {page.file for page in self.pages}:
             (self._body_folder / stray).unlink()
         # Not synced: a torn journal or state only costs the pages of this attempt.
         lines = [json.dumps(asdict(page), sort_keys=True) + "\n" for page in self.pages]

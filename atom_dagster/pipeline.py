@@ -77,8 +77,7 @@ def _ranges(names: list[str]) -> str:
         else:
             spans.append([month])
     return ", ".join(
-        f"{span[0]:%Y-%m}" if len(span) == 1 else f"{span[0]:%Y-%m} … {span[-1]:%Y-%m}"
-        for span in spans
+        f"{span[0]:%Y-%m}" if len(span) == 1 else f"{span[0]:%Y-%m} … {span[-1]:%Y-%m}" for span in spans
     )
 
 
@@ -148,10 +147,7 @@ def _as_json(value: dg.MetadataValue) -> dict[str, str]:
 
 def _read_build(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:
     sentences = [
-        sentence
-        for event in result.all_events
-        if event.is_step_failure
-        for sentence in _sentence(event)
+        sentence for event in result.all_events if event.is_step_failure for sentence in _sentence(event)
     ]
     if not result.success:
         outcome.refused = " ".join(sentences) or "The build did not finish; nothing was published."
@@ -289,9 +285,7 @@ def _examine_world(settings: Settings) -> Iterator[Finding]:
         yield (
             Finding("good", "OPENROUTER_API_KEY is set: rankings from 2025-01-01")
             if settings.openrouter_key
-            else Finding(
-                "note", "OPENROUTER_API_KEY is not set: only the last 30 days of OpenRouter"
-            )
+            else Finding("note", "OPENROUTER_API_KEY is not set: only the last 30 days of OpenRouter")
         )
     with open_world(settings) as endpoints:
         if endpoints.archive is None:

@@ -278,9 +278,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def evaluate(
-    connection: duckdb.DuckDBPyConnection, rules: Iterable[Rule], today: date
-) -> list[Verdict]:
+def evaluate(connection: duckdb.DuckDBPyConnection, rules: Iterable[Rule], today: date) -> list[Verdict]:
     """Every rule's verdict; a rule over a table that does not exist is violated."""
     return [_evaluate(connection, rule, today) for rule in rules]
 

@@ -73,7 +73,9 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Read ``ATOM_WORLD``, ``ATOM_HOME``, ``ATOM_SEED``, ``ATOM_NOW``, ``ATOM_HUB_SCOPE``, ``ATOM_FAULTS``,
+        """Read the environment.
+
+        ``ATOM_WORLD``, ``ATOM_HOME``, ``ATOM_SEED``, ``ATOM_NOW``, ``ATOM_HUB_SCOPE``, ``ATOM_FAULTS``,
         ``HF_TOKEN`` and ``OPENROUTER_API_KEY``.
 
         Raises:
@@ -83,9 +85,7 @@ class Settings:
         world = env.get("ATOM_WORLD") or "sample"
         kind, _, argument = world.partition(":")
         if kind not in {"sample", "live", "recorded"} or (kind == "recorded") != bool(argument):
-            raise SettingsError(
-                f"The world {world!r} does not exist; choose sample, live or recorded:DIR."
-            )
+            raise SettingsError(f"The world {world!r} does not exist; choose sample, live or recorded:DIR.")
         try:
             seed = int(env.get("ATOM_SEED") or 1)
         except ValueError as error:

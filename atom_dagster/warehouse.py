@@ -160,9 +160,7 @@ class Warehouse:
             FileNotFoundError: nothing has been loaded yet.
         """
         if not self.path.exists():
-            raise FileNotFoundError(
-                f"There is no warehouse at {self.path} yet; run `atom run` first."
-            )
+            raise FileNotFoundError(f"There is no warehouse at {self.path} yet; run `atom run` first.")
         with self.lock.held(what, shared=True, on_wait=on_wait):
             connection = duckdb.connect(str(self.path), read_only=True)
             try:
@@ -289,25 +287,17 @@ def replace_month(
             for frame in frames[name]:
                 _insert(connection, name, frame)
         ids = [record["pull_id"] for record in pulls]
-        connection.execute(
-            "delete from raw.pulls where pull_id in (select unnest(?::varchar[]))", [ids]
-        )
-        connection.execute(
-            "delete from raw.quarantine where pull_id in (select unnest(?::varchar[]))", [ids]
-        )
+        connection.execute("delete from raw.pulls where pull_id in (select unnest(?::varchar[]))", [ids])
+        connection.execute("delete from raw.quarantine where pull_id in (select unnest(?::varchar[]))", [ids])
         _insert(connection, "pulls", pl.DataFrame(pulls, schema=PULLS.schema))
         for frame in rejected:
             _insert(connection, "quarantine", frame)
-        connection.execute(
-            "insert or replace into raw.loads values (?, ?, ?)", [scope, key, fingerprint]
-        )
+        connection.execute("insert or replace into raw.loads values (?, ?, ?)", [scope, key, fingerprint])
         connection.execute("commit")
     except BaseException:
         connection.execute("rollback")
         raise
-    return MonthLoad(
-        _count(connection, tables, month), sum(map(len, rejected)), is_unchanged=False
-    )
+    return MonthLoad(_count(connection, tables, month), sum(map(len, rejected)), is_unchanged=False)
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
@@ -319,9 +309,7 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFra
     connection.unregister("incoming")
 
 
-def _count(
-    connection: duckdb.DuckDBPyConnection, tables: list[str], month: date | None
-) -> dict[str, int]:
+def _count(connection: duckdb.DuckDBPyConnection, tables: list[str], month: date | None) -> dict[str, int]:
     parts = []
     for name in tables:
         dated = TABLES[name].dated_by

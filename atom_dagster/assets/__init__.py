@@ -1,0 +1,1 @@
+"""Dagster assets, one module a stage: raw, dbt, publish. Assembly is in ``definitions``."""

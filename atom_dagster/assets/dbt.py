@@ -74,9 +74,7 @@ def ensure_manifest() -> Path:
                 check=False,
             )  # fmt: skip
             if done.returncode:
-                raise RuntimeError(
-                    "dbt cannot parse the project:\n" + (done.stdout + done.stderr)[-3000:]
-                )
+                raise RuntimeError("dbt cannot parse the project:\n" + (done.stdout + done.stderr)[-3000:])
             stamp.write_text(fingerprint)
     return manifest
 
@@ -139,9 +137,7 @@ def dbt_models_asset() -> dg.AssetsDefinition:
         pool=WRITER_POOL,
         name="dbt_models",
     )
-    def dbt_models(
-        context: dg.AssetExecutionContext, home: Home, dbt: DbtCliResource
-    ) -> Iterator[Any]:
+    def dbt_models(context: dg.AssetExecutionContext, home: Home, dbt: DbtCliResource) -> Iterator[Any]:
         settings = home.settings
         target = settings.home / "dbt"
         shutil.rmtree(target, ignore_errors=True)
@@ -176,8 +172,7 @@ def _describe(context: dg.AssetExecutionContext, connection: Any) -> None:
         return
     counts = connection.execute(
         " union all ".join(
-            f"select '{schema}', '{table}', count(*) from {schema}.{table}"
-            for schema, table in tables
+            f"select '{schema}', '{table}', count(*) from {schema}.{table}" for schema, table in tables
         )
     ).fetchall()
     for schema, table, rows in counts:

@@ -144,9 +144,7 @@ def _write_database(
     ).fetchall()
     source = connection.execute("select current_database()").fetchone()
     assert source is not None  # noqa: S101 - a connection has a database
-    connection.execute(
-        f"attach '{draft / 'atom.duckdb'}' as published (storage_version '{STORAGE_VERSION}')"
-    )
+    connection.execute(f"attach '{draft / 'atom.duckdb'}' as published (storage_version '{STORAGE_VERSION}')")
     try:
         connection.execute(f"create schema published.{PUBLISHED_SCHEMA}")
         connection.execute("create schema published.meta")
@@ -241,11 +239,8 @@ def _write_meta(
     build: Build,
     verdicts: Sequence[rules.Verdict],
 ) -> None:
-    values = {key: value for key, value in asdict(build).items()}
-    _create_from(connection, "build", [values])
-    _create_from(
-        connection, "world", [{"world": build.world, "is_synthetic": build.is_synthetic}]
-    )
+    _create_from(connection, "build", [asdict(build)])
+    _create_from(connection, "world", [{"world": build.world, "is_synthetic": build.is_synthetic}])
     _create_from(
         connection,
         "checks",
@@ -262,9 +257,7 @@ def _write_meta(
             for verdict in verdicts
         ],
     )
-    connection.execute(
-        f"create table meta.pulls as select * from {source}.raw.pulls order by pull_id"
-    )
+    connection.execute(f"create table meta.pulls as select * from {source}.raw.pulls order by pull_id")
     for column, text in connection.execute(
         "select column_name, comment from duckdb_columns() where database_name = ?"
         " and schema_name = 'raw' and table_name = 'pulls'",

@@ -17,9 +17,9 @@ import dagster as dg
 import duckdb
 
 from atom_dagster import checks, progress, sources
-from atom_dagster.preview import markdown_table
 from atom_dagster.landing import Landing, LandingError, Pull
 from atom_dagster.partitions import MONTHLY, month_of, months_between, next_month
+from atom_dagster.preview import markdown_table
 from atom_dagster.resources import Home, World
 from atom_dagster.settings import Endpoints, Settings
 from atom_dagster.sources import SourceError, archive, hub, openrouter, registry
@@ -72,9 +72,7 @@ def _spec(table: str, **options: Any) -> dg.AssetSpec:
     backfill_policy=dg.BackfillPolicy.single_run(),
     pool=WRITER_POOL,
 )
-def hub_assets(
-    context: dg.AssetExecutionContext, home: Home, world: World
-) -> Iterator[dg.AssetCheckResult]:
+def hub_assets(context: dg.AssetExecutionContext, home: Home, world: World) -> Iterator[dg.AssetCheckResult]:
     """Hub readings: the archive's snapshots of each month asked and, for the current one, the live Hub."""
     yield from _materialize_months(
         context,
@@ -123,9 +121,7 @@ def openrouter_models_asset(
         home,
         scope="openrouter_models",
         tables=("openrouter_models",),
-        pull=lambda: openrouter.pull_catalogues(
-            world.endpoints, home.landing, now=home.settings.now
-        ),
+        pull=lambda: openrouter.pull_catalogues(world.endpoints, home.landing, now=home.settings.now),
         read=openrouter.read_catalogue,
     )
 
@@ -262,9 +258,7 @@ def _pull_snapshots(
     ]
     for done, snapshot in enumerate(missing):
         progress.report("Hub archive", done, len(missing))
-        earlier = [
-            pull for pull in landed if pull.facts["folder_date"] < snapshot.folder_date.isoformat()
-        ]
+        earlier = [pull for pull in landed if pull.facts["folder_date"] < snapshot.folder_date.isoformat()]
         previous = max(earlier, key=lambda pull: pull.facts["folder_date"], default=None)
         try:
             landed.append(
@@ -303,9 +297,7 @@ def gather_rankings(months: Sequence[date], home: Home, endpoints: Endpoints) ->
                 now=settings.now,
                 start=max(min(asked), first),
                 end=min(next_month(max(asked)) - timedelta(days=1), last),
-                progress=lambda what, done, total: progress.report(
-                    f"OpenRouter {what}", done, total
-                ),
+                progress=lambda what, done, total: progress.report(f"OpenRouter {what}", done, total),
             )
         except FAULTS as error:
             gathered.errors.append(str(error))
@@ -317,8 +309,7 @@ def gather_rankings(months: Sequence[date], home: Home, endpoints: Endpoints) ->
             gathered.failed[month] = gathered.errors[0]
         else:
             gathered.unobservable[month] = (
-                f"OpenRouter's rankings cannot observe {month:%Y-%m}: here they run from"
-                f" {first} to {last}."
+                f"OpenRouter's rankings cannot observe {month:%Y-%m}: here they run from {first} to {last}."
             )
     return gathered
 
@@ -406,9 +397,7 @@ def _conclude(
         )
     )
     if gathered.unobservable and lists:
-        context.log.info(
-            f"{scope}: {len(gathered.unobservable)} of {len(months)} months are not observable."
-        )
+        context.log.info(f"{scope}: {len(gathered.unobservable)} of {len(months)} months are not observable.")
     if sentences:
         raise dg.Failure(
             description=" ".join(sentences),
@@ -488,9 +477,7 @@ def _metadata(
     columns = TABLES[table].columns
     dated = TABLES[table].dated_by
     where = f"where {dated} >= date '{month}'" if month and dated else ""
-    shown = connection.execute(
-        f"select * exclude (pull_id) from raw.{table} {where} limit 5"
-    ).fetchall()
+    shown = connection.execute(f"select * exclude (pull_id) from raw.{table} {where} limit 5").fetchall()
     names = [name for name in columns if name != "pull_id"]
     return {
         ("dagster/partition_row_count" if month else "dagster/row_count"): loaded.rows[table],

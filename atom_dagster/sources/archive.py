@@ -87,17 +87,13 @@ def snapshots(
             else:
                 problems.append(f"The archive's folder {folder} has no {FILE}; it was left out.")
         elif not _folder_date(path):
-            problems.append(
-                f"The archive's folder {folder} is not named for a day; it was left out."
-            )
+            problems.append(f"The archive's folder {folder} is not named for a day; it was left out.")
     listed = []
     for path, entry in files.items():
         if day := _folder_date(path):
             lfs = entry.get("lfs") or {}
             listed.append(
-                Snapshot(
-                    day, path, lfs.get("size", entry.get("size")), lfs.get("oid", entry.get("oid"))
-                )
+                Snapshot(day, path, lfs.get("size", entry.get("size")), lfs.get("oid", entry.get("oid")))
             )
         elif path.rpartition("/")[0] not in folders:
             problems.append(f"The archive's file {path} lies in no day's folder; it was left out.")
@@ -248,9 +244,7 @@ def _opened(file: Path) -> pq.ParquetFile:
         raise BadAnswer(f"{file.name} is not a whole parquet file; pull it again.") from error
 
 
-def _facts(
-    file: Path, size: int, snapshot: Snapshot, latest: date, at_least: float
-) -> dict[str, Any]:
+def _facts(file: Path, size: int, snapshot: Snapshot, latest: date, at_least: float) -> dict[str, Any]:
     """What is known of a snapshot without reading its models.
 
     Raises:
@@ -337,9 +331,7 @@ def _understood(schema: pa.Schema, what: str) -> pa.Schema:
         known = SHAPES.get(column.name)
         empty = at.is_null(column.type) and column.name not in REQUIRED
         if known and not empty and not any(fits(column.type) for fits in known):
-            raise BadAnswer(
-                f"{what} has a column {column.name!r} of the unknown type {column.type}."
-            )
+            raise BadAnswer(f"{what} has a column {column.name!r} of the unknown type {column.type}.")
     return schema
 
 
@@ -396,20 +388,14 @@ def _raw(collector: Collector, frame: pl.DataFrame) -> pl.DataFrame:
     texts = ("_id", "pipeline_tag", "library_name", "gated", "createdAt")
     return frame.with_columns(
         *(pl.col(name).cast(pl.Int64) for name in numbers),
-        *(
-            pl.col(n).cast(pl.String)
-            for n in texts
-            if n != "createdAt" or frame.schema[n] == pl.Null
-        ),
+        *(pl.col(n).cast(pl.String) for n in texts if n != "createdAt" or frame.schema[n] == pl.Null),
         safetensors_total=total,
         relation=pl.col("baseModels").struct.field("relation"),
         bases=pl.col("baseModels").struct.field("models").cast(pl.List(BASE)),
     )
 
 
-def _decoded(
-    collector: Collector, frame: pl.DataFrame, name: str, dtype: pl.DataType
-) -> pl.DataFrame:
+def _decoded(collector: Collector, frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.DataFrame:
     """A column as its structured type, where a file holds it as JSON text or not at all."""
     column = pl.col(name)
     if frame.schema[name] == pl.Null:

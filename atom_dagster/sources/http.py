@@ -27,9 +27,7 @@ from atom_dagster.sources import BadAnswer, RateLimited, Refused, SourceError, U
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
-RATE_LIMIT = re.compile(
-    r'"(?P<bucket>[^"]+)"\s*;\s*r\s*=\s*(?P<left>\d+)\s*;\s*t\s*=\s*(?P<reset>\d+)'
-)
+RATE_LIMIT = re.compile(r'"(?P<bucket>[^"]+)"\s*;\s*r\s*=\s*(?P<left>\d+)\s*;\s*t\s*=\s*(?P<reset>\d+)')
 RATE_POLICY = re.compile(r"q\s*=\s*(?P<quota>\d+)")
 
 
@@ -336,9 +334,7 @@ def parse_json(service: Service, answer: Answer) -> Any:
     try:
         return json.loads(answer.body)
     except (ValueError, RecursionError) as error:
-        raise BadAnswer(
-            f"{service.name} answered {path} with something that is not whole JSON."
-        ) from error
+        raise BadAnswer(f"{service.name} answered {path} with something that is not whole JSON.") from error
 
 
 def is_web_page(body: bytes) -> bool:
@@ -363,11 +359,7 @@ def _failure(service: Service, answer: Answer | None, broken: Broken | None) -> 
             return RateLimited(
                 f"{service.name} keeps answering that its quota is used up (429); run again later."
             )
-        return Unreachable(
-            f"{service.name} keeps answering with status {answer.status}; run again later."
-        )
+        return Unreachable(f"{service.name} keeps answering with status {answer.status}; run again later.")
     if broken is not None and broken.reached:
         return BadAnswer(f"{service.name} keeps sending a torn answer ({broken}); run again later.")
-    return Unreachable(
-        f"{service.name} cannot be reached ({broken}); check the address and the network."
-    )
+    return Unreachable(f"{service.name} cannot be reached ({broken}); check the address and the network.")

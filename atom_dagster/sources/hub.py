@@ -86,9 +86,7 @@ def pull(
     client = HubClient(endpoints.hub, endpoints.hub_token, patience=patience)
     starts = _starts(scope, organizations)
     day = now().astimezone(UTC).date()
-    with landing.open(
-        source=SOURCE, scope=day.isoformat(), world=endpoints.world, now=now
-    ) as draft:
+    with landing.open(source=SOURCE, scope=day.isoformat(), world=endpoints.world, now=now) as draft:
         if not _continues(draft, starts):
             draft.discard()
         missing = dict.fromkeys(tracked)
@@ -122,12 +120,8 @@ def read(pull: Pull) -> Reading:
     Raises:
         BadAnswer: a page is not the Hub's list of models.
     """
-    observed_on = date.fromisoformat(
-        pull.facts.get("observed_on") or pull.fetched_at.date().isoformat()
-    )
-    collector = Collector(
-        SOURCE, pull.pull_id, observed_on, latest=pull.as_of.date() + timedelta(days=1)
-    )
+    observed_on = date.fromisoformat(pull.facts.get("observed_on") or pull.fetched_at.date().isoformat())
+    collector = Collector(SOURCE, pull.pull_id, observed_on, latest=pull.as_of.date() + timedelta(days=1))
     probes: list[tuple[Page, dict[str, Any]]] = []
     for page in pull.pages:
         if page.name.startswith("probe"):
@@ -168,10 +162,7 @@ def _starts(scope: str, organizations: Sequence[str]) -> list[str]:
         return [f"/api/models?{urlencode(query)}"]
     if scope != "organizations" or not organizations:
         raise ValueError("scope is 'all', or 'organizations' with at least one of them")
-    return [
-        f"/api/models?{urlencode([('author', name), *query])}"
-        for name in sorted(set(organizations))
-    ]
+    return [f"/api/models?{urlencode([('author', name), *query])}" for name in sorted(set(organizations))]
 
 
 def _continues(draft: PullWriter, starts: Sequence[str]) -> bool:
@@ -220,9 +211,7 @@ def _ids(value: Any, request: str) -> list[str]:
     return [row["id"] for row in rows if isinstance(row.get("id"), str)]
 
 
-def _probe(
-    client: HubClient, draft: PullWriter, ids: Sequence[str], progress: Progress | None
-) -> None:
+def _probe(client: HubClient, draft: PullWriter, ids: Sequence[str], progress: Progress | None) -> None:
     """Ask by name for what the crawl did not show, and land whatever comes."""
     landed = {page.notes["asked"] for page in draft.pages if page.name.startswith("probe")}
     query = urlencode([("expand", name) for name in EXPAND])
@@ -282,9 +271,7 @@ def _row_by_row(collector: Collector, body: bytes) -> pl.DataFrame:
         else:
             good.append(frame.select(pl.lit(position, pl.UInt32).alias("position"), pl.all()))
     if wrong > len(rows) / 2:
-        raise BadAnswer(
-            f"{wrong} of {len(rows)} models on a page of the Hub have an unknown shape."
-        )
+        raise BadAnswer(f"{wrong} of {len(rows)} models on a page of the Hub have an unknown shape.")
     return pl.concat(good)
 
 

@@ -78,9 +78,7 @@ class HubClient:
         Raises:
             SourceError: no such answer came; see ``Patience.run``.
         """
-        return self.patience.run(
-            self.service, self._bucket(request), lambda: self._attempt(request)
-        )
+        return self.patience.run(self.service, self._bucket(request), lambda: self._attempt(request))
 
     def json(self, request: str) -> tuple[Answer, Any]:
         """One answer with status 200 and its JSON. Torn JSON is asked for again.
@@ -154,22 +152,17 @@ class HubClient:
             )
         except Exception as error:
             raise self._final(error) from error
-        return Answer(
-            response.status_code, _lower(response.headers), response.content, str(response.url)
-        )
+        return Answer(response.status_code, _lower(response.headers), response.content, str(response.url))
 
     def _final(self, error: Exception) -> Exception:
         """What an exception comes to once ``http_backoff`` has given up on it."""
         if isinstance(error, OfflineModeIsEnabled):
-            return Unreachable(
-                "HF_HUB_OFFLINE keeps huggingface_hub from asking anything; unset it."
-            )
+            return Unreachable("HF_HUB_OFFLINE keeps huggingface_hub from asking anything; unset it.")
         if isinstance(error, httpx2.DecodingError):
             return Broken("its gzip stream is damaged", reached=True)
         if isinstance(error, _TORN):
             return BadAnswer(
-                f"{self.service.name} keeps sending a torn answer ({describe(error)}); "
-                "run again later."
+                f"{self.service.name} keeps sending a torn answer ({describe(error)}); run again later."
             )
         if isinstance(error, httpx2.TooManyRedirects):
             return BadAnswer(f"{self.service.name} redirects in a circle.")
@@ -216,9 +209,7 @@ class Download:
                     max_retries=0,
                     retry_on_status_codes=(),
                 ) as response:
-                    answer = Answer(
-                        response.status_code, _lower(response.headers), b"", str(response.url)
-                    )
+                    answer = Answer(response.status_code, _lower(response.headers), b"", str(response.url))
                     patience.learn(key, answer.headers)
                     if answer.status in {200, 206}:
                         skip = self._goes_on(answer, got)

@@ -110,9 +110,7 @@ class Collector:
         good = rows.filter(pl.col("reason").is_null())
         misfits = good.filter(pl.col("size_reason").is_not_null())
         if misfits.height:  # the reading stands without its size
-            self._reject(
-                HF_MODELS.name, misfits.with_columns(reason=pl.lit("unusable_size", pl.String))
-            )
+            self._reject(HF_MODELS.name, misfits.with_columns(reason=pl.lit("unusable_size", pl.String)))
         self._models.append(
             good.select(
                 "page",
@@ -130,9 +128,7 @@ class Collector:
                 .list.first()
                 .str.strip_prefix("license:"),
                 gated="gated",
-                safetensors_total=pl.when(pl.col("size_reason").is_null()).then(
-                    "safetensors_total_value"
-                ),
+                safetensors_total=pl.when(pl.col("size_reason").is_null()).then("safetensors_total_value"),
             )
         )
         self._edges.append(edges(good))
@@ -143,9 +139,7 @@ class Collector:
 
     def known(self) -> pl.Series:
         """The ids collected so far."""
-        return pl.concat(
-            [page["model_id"] for page in self._models] or [pl.Series([], dtype=pl.String)]
-        )
+        return pl.concat([page["model_id"] for page in self._models] or [pl.Series([], dtype=pl.String)])
 
     def reading(self) -> Reading:
         """The typed rows. Of several rows with one id the first stays, the others are set aside."""
@@ -158,9 +152,7 @@ class Collector:
         is_first = pl.col("model_id").is_first_distinct()
         repeated = models.filter(~is_first)
         if repeated.height:
-            self._reject(
-                HF_MODELS.name, repeated.with_columns(reason=pl.lit("duplicate", pl.String))
-            )
+            self._reject(HF_MODELS.name, repeated.with_columns(reason=pl.lit("duplicate", pl.String)))
             models = models.filter(is_first)
         found = pl.concat(self._edges).join(
             models, on=["page", "position"], how="inner", maintain_order="left"
@@ -195,8 +187,7 @@ class Collector:
         for page in rows.partition_by("page", maintain_order=True):
             payloads = self._payloads[page["page"][0]](page["position"].to_list())
             self._rejects += [
-                (table, reason, payload)
-                for reason, payload in zip(page["reason"], payloads, strict=True)
+                (table, reason, payload) for reason, payload in zip(page["reason"], payloads, strict=True)
             ]
 
     def _reason(self, raw: pl.DataFrame) -> pl.Expr:
@@ -237,9 +228,7 @@ def edges(rows: pl.DataFrame) -> pl.DataFrame:
         rows.filter((pl.col("bases").list.len() > 0).fill_null(False).not_())
         .select(
             *at,
-            tag=pl.col("tags").list.eval(
-                pl.element().filter(pl.element().str.starts_with("base_model:"))
-            ),
+            tag=pl.col("tags").list.eval(pl.element().filter(pl.element().str.starts_with("base_model:"))),
         )
         .filter(pl.col("tag").list.len() > 0)
         .explode("tag")
@@ -252,9 +241,7 @@ def edges(rows: pl.DataFrame) -> pl.DataFrame:
         )
     )
     related = tags.filter(pl.col("relation").is_not_null())
-    bare = tags.filter(pl.col("relation").is_null()).join(
-        related, on=[*at, "base_model_id"], how="anti"
-    )
+    bare = tags.filter(pl.col("relation").is_null()).join(related, on=[*at, "base_model_id"], how="anti")
     bare = bare.with_columns(relation=pl.lit("unspecified"))
     return (
         pl.concat([told, related, bare.select(related.columns)])
@@ -335,9 +322,7 @@ def check_spelling(who: str, names: Sequence[str], required: Sequence[str]) -> N
             raise BadAnswer(f"{who} has a field {name!r} where {meant!r} was expected.")
     missing = [name for name in required if name not in names]
     if missing:
-        raise BadAnswer(
-            f"{who} lacks the field {missing[0]!r}; it has {', '.join(names) or 'none'}."
-        )
+        raise BadAnswer(f"{who} lacks the field {missing[0]!r}; it has {', '.join(names) or 'none'}.")
 
 
 def _plain(name: str) -> str:

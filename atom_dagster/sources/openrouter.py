@@ -89,9 +89,7 @@ def pull_rankings(
     """
     start, end = max(start, FIRST_DAY), min(end, now().astimezone(UTC).date() - timedelta(days=1))
     if start > end:
-        raise NotObservable(
-            f"OpenRouter has no completed day there; its series begins on {FIRST_DAY}."
-        )
+        raise NotObservable(f"OpenRouter has no completed day there; its series begins on {FIRST_DAY}.")
     client = Client(patience)
     if endpoints.openrouter_key is None:
         return [_pull_export(client, endpoints, landing, now, start, end)]
@@ -155,9 +153,7 @@ def read_rankings(pull: Pull) -> Reading:
         frame = _envelope(body, _RANKING, ("date", "model_permaslug", "total_tokens"))
     today, latest = pull.fetched_at.date(), pull.as_of.date() + timedelta(days=1)
     day, slug = pl.col("day"), pl.col("model_permaslug")
-    rows = frame.with_columns(
-        day=pl.col("date").str.to_date("%Y-%m-%d", strict=False)
-    ).with_columns(
+    rows = frame.with_columns(day=pl.col("date").str.to_date("%Y-%m-%d", strict=False)).with_columns(
         total=whole(frame, "total_tokens"),
         reason=pl.coalesce(
             pl.when(slug.is_null() | (slug == "")).then(pl.lit("missing_id")),
@@ -249,9 +245,7 @@ def _pull_span(
     ) as draft:
         draft.discard()
         draft.add("rankings-daily.json", answer.body, request=request)
-        return draft.commit(
-            as_of=as_of, facts=_facts([str(r.get("date")) for r in rows], first, last)
-        )
+        return draft.commit(as_of=as_of, facts=_facts([str(r.get("date")) for r in rows], first, last))
 
 
 def _pull_export(
@@ -281,9 +275,7 @@ def _pull_export(
     facts = _facts(found, start, end)
     first, last = date.fromisoformat(facts["first"]), date.fromisoformat(facts["last"])
     if first > end or last < start:
-        raise NotObservable(
-            f"Without a key OpenRouter shows {first} to {last} only; set OPENROUTER_API_KEY."
-        )
+        raise NotObservable(f"Without a key OpenRouter shows {first} to {last} only; set OPENROUTER_API_KEY.")
     facts["start"], facts["end"] = facts["first"], facts["last"]
     told = manifest if isinstance(manifest, dict) else {}
     as_of = _as_instant(told.get("retrieved_at")) or _as_instant(told.get("snapshot_date"))
@@ -388,8 +380,7 @@ def _csv(body: bytes) -> pl.DataFrame:
     names = header.split(",")
     if not set(CSV_COLUMNS) <= set(names) <= {*CSV_COLUMNS, *CSV_OPTIONAL}:
         raise BadAnswer(
-            f"OpenRouter's CSV export has the columns {header[:120]!r}; "
-            f"expected {', '.join(CSV_COLUMNS)}."
+            f"OpenRouter's CSV export has the columns {header[:120]!r}; expected {', '.join(CSV_COLUMNS)}."
         )
     try:
         return pl.read_csv(io.BytesIO(body), infer_schema=False, truncate_ragged_lines=True)

@@ -54,9 +54,7 @@ class Listing:
 LISTINGS = (
     Listing("models.csv", ("org", "model", "modelId"), TRACKED_MODELS),
     Listing("extra_models.csv", ("org", "model", "modelId"), TRACKED_MODELS),
-    Listing(
-        "metadata/organization_regions.csv", ("hf_org", "region", "notes"), ORGANIZATION_REGIONS
-    ),
+    Listing("metadata/organization_regions.csv", ("hf_org", "region", "notes"), ORGANIZATION_REGIONS),
     Listing(
         "metadata/model_parameters.csv",
         ("model_id", "total_params_b", "active_params_b", "is_moe", "notes"),
@@ -200,9 +198,7 @@ def _typed(listing: Listing, frame: pl.DataFrame, latest: object) -> pl.DataFram
             ),
         )
     if listing.table is MODEL_PARAMETERS:
-        total, active = (
-            full[f"{n}_params_b"].cast(pl.Float64, strict=False) for n in ("total", "active")
-        )
+        total, active = (full[f"{n}_params_b"].cast(pl.Float64, strict=False) for n in ("total", "active"))
         flag = full["is_moe"].str.to_lowercase()
         return frame.select(
             model_id=full["model_id"],
@@ -219,8 +215,7 @@ def _typed(listing: Listing, frame: pl.DataFrame, latest: object) -> pl.DataFram
             ),
         )
     created, released = (
-        full[name].str.to_date("%Y-%m-%d", strict=False)
-        for name in ("hf_created_at", "actual_release_date")
+        full[name].str.to_date("%Y-%m-%d", strict=False) for name in ("hf_created_at", "actual_release_date")
     )
     return frame.select(
         model_id=full["model_id"],
@@ -242,9 +237,7 @@ def _is_no_number(text: pl.Expr, number: pl.Expr) -> pl.Expr:
 
 def _reasons(*rules: tuple[pl.Expr, str]) -> pl.Expr:
     """The first rule that holds, NULL if none does."""
-    return pl.coalesce(
-        *(pl.when(rule).then(pl.lit(name)) for rule, name in rules), pl.lit(None, pl.String)
-    )
+    return pl.coalesce(*(pl.when(rule).then(pl.lit(name)) for rule, name in rules), pl.lit(None, pl.String))
 
 
 def _believed(table: Table, rows: pl.DataFrame, rejects: list[Reject]) -> pl.DataFrame:
@@ -257,9 +250,7 @@ def _believed(table: Table, rows: pl.DataFrame, rejects: list[Reject]) -> pl.Dat
             good.filter(~is_first).with_columns(reason=pl.lit("duplicate", pl.String)),
         ]
     )
-    rejects += [
-        (table.name, reason, payload) for reason, payload in bad.select("reason", "payload").rows()
-    ]
+    rejects += [(table.name, reason, payload) for reason, payload in bad.select("reason", "payload").rows()]
     return good.filter(is_first)
 
 

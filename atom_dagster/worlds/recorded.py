@@ -72,8 +72,7 @@ def open_recorded(settings: Settings) -> Iterator[Endpoints]:
             archive=archive,
             openrouter=f"{base}/openrouter",
             catalogues=tuple(
-                f"{base}/catalogues/{number}/api/v1/models"
-                for number in range(len(told.catalogues))
+                f"{base}/catalogues/{number}/api/v1/models" for number in range(len(told.catalogues))
             ),
             registry=f"{base}/registry",
             rankings_span=recorded.rankings_span(),
@@ -105,9 +104,7 @@ def declaration(folder: Path) -> Declaration:
     return Declaration(
         archive=check.path(hub, "archives.hub") if hub else None,
         kind=check.choice(hub.get("kind"), "archives.hub.kind", KINDS) if hub else "selection",
-        folder_date_is=check.choice(
-            hub.get("folder_date_is"), "archives.hub.folder_date_is", FOLDER_DATES
-        )
+        folder_date_is=check.choice(hub.get("folder_date_is"), "archives.hub.folder_date_is", FOLDER_DATES)
         if hub
         else "observed_on",
         rankings=check.kept_list(router.get("rankings_daily"), "openrouter.rankings_daily"),

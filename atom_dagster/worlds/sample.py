@@ -70,9 +70,7 @@ class Sample:
     def _openrouter(self, request: Request, rest: str, today: date) -> Answer | None:
         if rest == "api/v1/models":
             entries = sample_openrouter.catalogue(today)
-            return json_answer(
-                {"data": entries, "total_count": len(entries), "links": {"next": None}}
-            )
+            return json_answer({"data": entries, "total_count": len(entries), "links": {"next": None}})
         if rest == "api/v1/datasets/rankings-daily":
             return self._rankings(request, today)
         _, is_export, name = rest.partition("datasets/exports/rankings-daily/")
@@ -91,9 +89,7 @@ class Sample:
         yesterday = today - timedelta(days=1)
         try:
             last = date.fromisoformat(request.one("end_date") or yesterday.isoformat())
-            first = date.fromisoformat(
-                request.one("start_date") or (last - timedelta(days=29)).isoformat()
-            )
+            first = date.fromisoformat(request.one("start_date") or (last - timedelta(days=29)).isoformat())
         except ValueError:
             return _error(400, "start_date and end_date must be YYYY-MM-DD")
         if last < sample_openrouter.FIRST_DAY or first > last:

@@ -48,9 +48,7 @@ def knots(
 
     ``launch`` is the first day's pace over the first stretch's mean (at most 3).
     """
-    secants = [
-        (b - a) / (e - d) for (a, b), (d, e) in zip(pairwise(totals), pairwise(days), strict=True)
-    ]
+    secants = [(b - a) / (e - d) for (a, b), (d, e) in zip(pairwise(totals), pairwise(days), strict=True)]
     if not secants:
         return []
     slopes = [launch * secants[0]]
@@ -118,10 +116,7 @@ class Curves:
         )
         slope = pl.col("s0") + (pl.col("s1") - pl.col("s0")) * t
         age = pl.min_horizontal(pl.lit(1.0), (x - pl.col("born")) / 21.0)
-        wave = (
-            1.2 * (x * (2 * math.pi / 23.7) + pl.col("phase")).sin()
-            + 0.2 * (x * (2 * math.pi / 7)).sin()
-        )
+        wave = 1.2 * (x * (2 * math.pi / 23.7) + pl.col("phase")).sin() + 0.2 * (x * (2 * math.pi / 7)).sin()
         labs = (
             self._stretches.lazy()
             .filter((pl.col("d0") <= x) & (x < pl.col("d1")))

@@ -195,9 +195,7 @@ def _expand(family: dict[str, str], seed: int) -> list[Model]:
                     * _pull_of_size(total)
                     * 2.0 ** dice.gauss(0.0, 0.4),
                     half_life=float(family["half_life"]),
-                    pipeline_tag="text-generation"
-                    if family["task"] == "t"
-                    else "image-text-to-text",
+                    pipeline_tag="text-generation" if family["task"] == "t" else "image-text-to-text",
                     license=family["license"],
                     relation=relation,
                     base_id=base,

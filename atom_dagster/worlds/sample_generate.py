@@ -201,9 +201,7 @@ def _downloads(tale: Story, months: Sequence[date]) -> dict[str, dict[int, float
         groups[model.hf_org, model.list_name].append(model)
     paths: dict[str, list[tuple[date, float]]] = defaultdict(list)
     for row in rows("trajectories"):
-        paths[row["hf_org"]].append(
-            (date.fromisoformat(row["on"]), float(row["cumulative_m"]) * 1e6)
-        )
+        paths[row["hf_org"]].append((date.fromisoformat(row["on"]), float(row["cumulative_m"]) * 1e6))
     totals = {(row["hf_org"], row["list"]): row for row in rows("totals")}
     found: dict[str, dict[int, float]] = {}
     for (org, list_name), members in groups.items():
@@ -242,9 +240,7 @@ def _pulls(members: Sequence[Model], months: Sequence[date], seed: int) -> list[
             if born >= end or alive <= 0:
                 continue
             age = max(0.0, ((start - born).days + 15) / 30.4)
-            pulls[t][model.model_id] = (
-                model.weight * 2.0 ** (-age / model.half_life) * noise * alive
-            )
+            pulls[t][model.model_id] = model.weight * 2.0 ** (-age / model.half_life) * noise * alive
     return pulls
 
 
@@ -291,9 +287,7 @@ def _record(row: int, model: Model, is_bare: bool, tale: Story) -> dict[str, Any
         "in_parameters": model.is_in_parameters and model.list_name != "none",
         "relation": model.relation if has_base else None,
         "bases": [model.base_id] if has_base else None,
-        "keys": [{"hf_org": str(model.base_id).partition("/")[0], "share": 1.0}]
-        if has_base
-        else None,
+        "keys": [{"hf_org": str(model.base_id).partition("/")[0], "share": 1.0}] if has_base else None,
         "ceiling": None,
         "tau": None,
         "liking": 0.3 + dice.random(),
@@ -303,9 +297,7 @@ def _record(row: int, model: Model, is_bare: bool, tale: Story) -> dict[str, Any
     }
 
 
-def _other(
-    row: int, fact: dict[str, str], seed: int
-) -> tuple[dict[str, Any], list[int], list[float]]:
+def _other(row: int, fact: dict[str, str], seed: int) -> tuple[dict[str, Any], list[int], list[float]]:
     """A repository that is no lab's language model, growing at an even pace."""
     model_id = fact["model_id"]
     created = datetime.fromisoformat(fact["created_on"]).replace(hour=9, tzinfo=UTC)

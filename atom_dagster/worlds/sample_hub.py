@@ -148,9 +148,7 @@ class Hub:
             row = found.row(0, named=True)
             row["children"] = self._children(parts, today) if "childrenModelCount" in asked else {}
             return json_answer(_model(row, asked or [*FULL, "safetensors"]), bucket="api")
-        known = self._state.models.filter(
-            (pl.col("old_id") == parts) | (pl.col("model_id") == parts)
-        )
+        known = self._state.models.filter((pl.col("old_id") == parts) | (pl.col("model_id") == parts))
         if known.height:
             row = known.row(0, named=True)
             is_gone = row["gone_on"] is not None and row["gone_on"] <= today
@@ -170,9 +168,7 @@ class Hub:
     def _children(self, model_id: str, today: date) -> dict[str, int]:
         counts = (
             self._state.readings(today)
-            .filter(
-                pl.col("base_models").list.eval(pl.element().struct["id"] == model_id).list.any()
-            )
+            .filter(pl.col("base_models").list.eval(pl.element().struct["id"] == model_id).list.any())
             .group_by("relation")
             .len()
         )
@@ -194,9 +190,7 @@ class Hub:
                 path = f"models/{day}/models.parquet"
                 size = self._state.snapshot(day).stat().st_size
                 lfs = {"oid": _oid(f"{path} {size}"), "size": size, "pointerSize": 134}
-                entries.append(
-                    {"type": "file", "oid": _oid(path), "size": size, "path": path, "lfs": lfs}
-                )
+                entries.append({"type": "file", "oid": _oid(path), "size": size, "path": path, "lfs": lfs})
         headers = {}
         if start + limit < len(entries):
             query = [(k, v) for k, v in request.query if k != "cursor"]

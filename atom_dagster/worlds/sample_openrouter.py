@@ -73,9 +73,7 @@ def tokens(tale: Story, horizon: date) -> pl.DataFrame:
     )
     pool = ["day", "pool"]
     variants = alive.with_columns(
-        total_tokens=(
-            pl.col("amount") * (1 - UNSEEN) * pl.col("pull") / pl.col("pull").sum().over(pool)
-        )
+        total_tokens=(pl.col("amount") * (1 - UNSEEN) * pl.col("pull") / pl.col("pull").sum().over(pool))
         .round()
         .cast(pl.Int64),
         model_permaslug=pl.concat_str("slug", "suffix"),
@@ -94,8 +92,7 @@ def tokens(tale: Story, horizon: date) -> pl.DataFrame:
         .select(
             "day",
             model_permaslug=pl.lit("other"),
-            total_tokens=pl.col("total_tokens").fill_null(0)
-            + pl.col("amount").round().cast(pl.Int64),
+            total_tokens=pl.col("total_tokens").fill_null(0) + pl.col("amount").round().cast(pl.Int64),
             rank=pl.lit(SHOWN + 1, pl.UInt32),
         )
     )

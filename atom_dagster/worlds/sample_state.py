@@ -30,9 +30,7 @@ class State:
         self.folder = folder
         self.models = pl.read_parquet(folder / "models.parquet")
         self.curves = Curves(pl.read_parquet(folder / "curves.parquet"), self.models)
-        self.corrections: list[dict[str, str]] = json.loads(
-            (folder / "corrections.json").read_text()
-        )
+        self.corrections: list[dict[str, str]] = json.loads((folder / "corrections.json").read_text())
         self._quirks = {row["folder"]: row["kind"] for row in rows("archive_quirks")}
         self.readings = lru_cache(maxsize=4)(self._readings)
 
@@ -55,13 +53,9 @@ class State:
         return (
             frame.filter(created < start, pl.col("gone_on").is_null() | (pl.col("gone_on") > day))
             .with_columns(
-                id=pl.when(is_renamed)
-                .then("model_id")
-                .otherwise(pl.coalesce("old_id", "model_id")),
+                id=pl.when(is_renamed).then("model_id").otherwise(pl.coalesce("old_id", "model_id")),
                 likes=(pl.col("downloadsAllTime").sqrt() * pl.col("liking") / 3).cast(pl.Int64),
-                lastModified=pl.min_horizontal(
-                    created + timedelta(days=3), pl.lit(start, pl.Datetime("ms"))
-                ),
+                lastModified=pl.min_horizontal(created + timedelta(days=3), pl.lit(start, pl.Datetime("ms"))),
             )
             .with_columns(author=pl.col("id").str.split("/").list.first())
             .sort("created_at", "row")
@@ -123,9 +117,7 @@ class State:
             "library_name": pl.col("library_name"),
         }
         if folder >= SIZES_SINCE:
-            columns["safetensors"] = pl.when(pl.col("params").is_not_null()).then(
-                pl.struct(total="params")
-            )
+            columns["safetensors"] = pl.when(pl.col("params").is_not_null()).then(pl.struct(total="params"))
         if folder >= LINEAGE_SINCE:
             lineage = pl.struct("relation", models="base_models")
             if folder < STRUCTS_SINCE:

@@ -88,9 +88,7 @@ def _downloads(state: State, today: date) -> pl.DataFrame:
         )
         month, before = after, last
     return (
-        pl.concat(frames)
-        .join(labs, on="hf_org", how="inner", maintain_order="left")
-        .drop("is_lab", "began")
+        pl.concat(frames).join(labs, on="hf_org", how="inner", maintain_order="left").drop("is_lab", "began")
     )
 
 

@@ -122,9 +122,7 @@ class Faults:
         except FileNotFoundError:
             return []
         except (OSError, ValueError) as error:
-            raise SettingsError(
-                f"ATOM_FAULTS names {self._file}, which is no JSON list."
-            ) from error
+            raise SettingsError(f"ATOM_FAULTS names {self._file}, which is no JSON list.") from error
         if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
             raise SettingsError(f"ATOM_FAULTS names {self._file}, which is no list of objects.")
         return rules

@@ -29,9 +29,7 @@ class DagsterUi:
     log: Path
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        answer = httpx.post(
-            f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60
-        )
+        answer = httpx.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60)
         body = answer.json()
         assert "errors" not in body, body["errors"]
         return body["data"]

@@ -63,9 +63,9 @@ def test_one_month_is_materialized_from_the_ui(ui):
     deadline = time.monotonic() + 180
     status = ""
     while time.monotonic() < deadline and status not in {"SUCCESS", "FAILURE"}:
-        status = ui.ask(
-            "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }", id=run_id
-        )["runOrError"]["status"]
+        status = ui.ask("query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }", id=run_id)[
+            "runOrError"
+        ]["status"]
         time.sleep(1)
     assert status == "SUCCESS", ui.log.read_text()[-3000:]
     assert ui.materialized(["raw", "hf_models"]) == {"2025-06-01"}

@@ -46,8 +46,7 @@ def assert_same_marts(one: Path, other: Path) -> None:
     with duckdb.connect() as connection:
         connection.execute(f"attach '{one}' as a (read_only); attach '{other}' as b (read_only)")
         tables = connection.execute(
-            "select table_name from duckdb_tables()"
-            " where database_name = 'a' and schema_name = 'marts'"
+            "select table_name from duckdb_tables() where database_name = 'a' and schema_name = 'marts'"
         ).fetchall()
         assert len(tables) >= 17
         for (table,) in tables:

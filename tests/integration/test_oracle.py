@@ -66,9 +66,7 @@ class World:
         """Alias → the id its model goes by."""
         raw = self.raw
         renames = seed("renames").select("old_model_id", "new_model_id").iter_rows()
-        return identity.aliases(
-            raw["hf_models"], raw["hf_derivatives"], raw["hf_probes"], list(renames)
-        )
+        return identity.aliases(raw["hf_models"], raw["hf_derivatives"], raw["hf_probes"], list(renames))
 
     @cached_property
     def known(self) -> dict[str, identity.Organization]:
@@ -78,9 +76,7 @@ class World:
     @cached_property
     def models(self) -> dict[str, identity.Model]:
         """Tracked models with size and family as the warehouse matched them by pattern."""
-        facts = identity.model_facts(
-            self.raw, self.names, self.known, self.switches, COMPLETE[self.name]
-        )
+        facts = identity.model_facts(self.raw, self.names, self.known, self.switches, COMPLETE[self.name])
         given = self.query("select model_id, size_bucket, family from marts.models")
         sizes = given.select("model_id", "size_bucket").drop_nulls().iter_rows()
         families = given.select("model_id", "family").drop_nulls().iter_rows()
@@ -134,9 +130,7 @@ class World:
     def lineage(self) -> derivatives.Lineage:
         """Who names whom as base."""
         raw = self.raw
-        return derivatives.Lineage(
-            raw["hf_derivatives"], raw["pulls"], self.names, self.known, self.switches
-        )
+        return derivatives.Lineage(raw["hf_derivatives"], raw["pulls"], self.names, self.known, self.switches)
 
     @cached_property
     def children(self) -> list[derivatives.Child]:
@@ -156,9 +150,7 @@ class World:
             seed("family_patterns"),
         )
         catalogue = inference.Catalogue(self.raw["openrouter_models"])
-        judge = inference.Judge(
-            seeds, catalogue, self.lineage, self.raw["tracked_models"], self.names
-        )
+        judge = inference.Judge(seeds, catalogue, self.lineage, self.raw["tracked_models"], self.names)
         return inference.by_model(self.raw["openrouter_tokens"], judge)
 
 
@@ -279,9 +271,7 @@ def test_totals(world: World, kind: str) -> None:
         )
     ]
     months = months.join(settled, on=["model_id", "month"], how="left").with_columns(ties)
-    expected = downloads.totals(
-        months, world.core, downloads.KEYS[kind], world.today, world.switches
-    )
+    expected = downloads.totals(months, world.core, downloads.KEYS[kind], world.today, world.switches)
     if kind == "region":
         columns.append("share_of_three")
 
@@ -413,9 +403,7 @@ def test_recorded_answers_give_the_known_numbers(recorded: Any) -> None:
     china = inference.by_key(world.inference, "region").filter(
         (pl.col("key") == "china") & (pl.col("scope") == "open_top10")
     )
-    shares = {
-        month: row for month, *row in china.select("month", "share", "share_publisher").rows()
-    }
+    shares = {month: row for month, *row in china.select("month", "share", "share_publisher").rows()}
     assert shares[date(2025, 6, 1)][0] == pytest.approx(0.764, abs=0.03)
     assert shares[date(2025, 11, 1)] == pytest.approx([0.864, 0.780], abs=0.03)
 

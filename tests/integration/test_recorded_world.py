@@ -18,8 +18,7 @@ import pytest
 )
 def test_openrouter_tokens_are_exact(recorded, month, tokens, days_present):
     [(total, present)] = recorded.rows(
-        "select sum(tokens), any_value(days_present) from marts.inference_by_model_monthly"
-        " where month = ?",
+        "select sum(tokens), any_value(days_present) from marts.inference_by_model_monthly where month = ?",
         month,
     )
     assert present == days_present
@@ -99,15 +98,11 @@ def test_months_without_a_reading_are_null_and_listed(recorded):
 
 def test_freshness_warns_and_does_not_block(recorded):
     verdicts = dict(
-        recorded.rows(
-            "select table_name || '.' || rule, passed from meta.checks where not is_blocking"
-        )
+        recorded.rows("select table_name || '.' || rule, passed from meta.checks where not is_blocking")
     )
     assert verdicts["raw.hf_models.newest_complete_month_is_present"] is False
     assert verdicts["raw.openrouter_tokens.newest_complete_month_is_whole"] is False
-    assert all(
-        passed for (passed,) in recorded.rows("select passed from meta.checks where is_blocking")
-    )
+    assert all(passed for (passed,) in recorded.rows("select passed from meta.checks where is_blocking"))
 
 
 def test_no_machine_path_but_the_worlds_own_is_published(recorded):

@@ -22,13 +22,10 @@ def _crossing(finished, table, key, leader, trailer):
     return month
 
 
-@pytest.mark.parametrize(
-    ("region", "published"), [("china", 1.15e9), ("us", 723e6), ("eu", 163e6)]
-)
+@pytest.mark.parametrize(("region", "published"), [("china", 1.15e9), ("us", 723e6), ("eu", 163e6)])
 def test_published_totals_by_region(sample, region, published):
     [(measured,)] = sample.rows(
-        "select downloads_cumulative from marts.downloads_by_region_monthly"
-        " where month = ? and region = ?",
+        "select downloads_cumulative from marts.downloads_by_region_monthly where month = ? and region = ?",
         MARCH,
         region,
     )
@@ -46,15 +43,15 @@ def test_published_totals_by_region(sample, region, published):
 )
 def test_published_totals_by_organization(sample, table, key, value, published):
     [(measured,)] = sample.rows(
-        f"select downloads_cumulative from marts.{table} where month = ? and {key} = ?", MARCH, value
+        f"select downloads_cumulative from marts.{table} where month = ? and {key} = ?",
+        MARCH,
+        value,
     )
     assert measured == pytest.approx(published, rel=0.03)
 
 
 def test_qwen_passes_llama_in_september_2025(sample):
-    assert _crossing(sample, "downloads_by_family_monthly", "family", "Qwen", "Llama") == date(
-        2025, 9, 1
-    )
+    assert _crossing(sample, "downloads_by_family_monthly", "family", "Qwen", "Llama") == date(2025, 9, 1)
 
 
 def test_china_passes_the_us_in_summer_2025(sample):
@@ -79,9 +76,9 @@ def test_another_seed_tells_another_story(sample, other_story):
         " order by rank limit 5"
     )
     assert sample.rows(query, MARCH) != other_story.rows(query, MARCH)
-    assert _crossing(
-        other_story, "downloads_by_family_monthly", "family", "Qwen", "Llama"
-    ) != date(2025, 9, 1)
+    assert _crossing(other_story, "downloads_by_family_monthly", "family", "Qwen", "Llama") != date(
+        2025, 9, 1
+    )
 
 
 def test_every_month_to_date_is_measured(sample):

@@ -77,8 +77,7 @@ def differences(
             counts.update(wrong)
             if wrong:
                 pairs = ", ".join(
-                    f"{name} oracle {oracle[name]!r} warehouse {warehouse[name]!r}"
-                    for name in wrong
+                    f"{name} oracle {oracle[name]!r} warehouse {warehouse[name]!r}" for name in wrong
                 )
                 found.append(f"{label}: {pairs}")
     if not found:

@@ -79,8 +79,7 @@ def used_readings(
         elif _disagree(first.a, a) or _disagree(first.w, w):
             days[ordinal] = Reading(ordinal, first.a, first.w, is_flagged=True)
     return {
-        canonical: without_stale([days[day] for day in sorted(days)])
-        for canonical, days in by_day.items()
+        canonical: without_stale([days[day] for day in sorted(days)]) for canonical, days in by_day.items()
     }
 
 

@@ -191,9 +191,7 @@ def is_own(child: Child, lineage: Lineage) -> bool:
     own = organization_of(child.model_id, lineage.known).name
     bases = child.bases["all"]
     others = {organization_of(base, lineage.known).name for base in bases}
-    keys = {
-        organization_key(part, lineage.known)[0] for part in lineage.parts(child.model_id, bases)
-    }
+    keys = {organization_key(part, lineage.known)[0] for part in lineage.parts(child.model_id, bases)}
     return own in others | keys
 
 
@@ -233,7 +231,5 @@ def shares(
     for (month, relation, least, community_only, key), value in of_all.items():
         name = (month, relation, least, community_only)
         known = of_known.get((*name, key))
-        rows.append(
-            (*name, key, value, known / known_total[name] if known else None, value / total[name])
-        )
+        rows.append((*name, key, value, known / known_total[name] if known else None, value / total[name]))
     return pl.DataFrame(rows, schema=DERIVATIVES, orient="row")

@@ -135,9 +135,7 @@ def measure(curve: Curve, month: date, model: Model, today: date, switches: Swit
     return Measure(reason="gap_too_wide")
 
 
-def cumulative(
-    curve: Curve, day: date, model: Model, today: date, switches: Switches
-) -> float | None:
+def cumulative(curve: Curve, day: date, model: Model, today: date, switches: Switches) -> float | None:
     """``C`` on ``day`` (3.7): None if only windows exist, in the future, or across a wide gap."""
     if not curve.counter_days or day > today:
         return None
@@ -152,9 +150,7 @@ def to_date(curve: Curve, month: date, switches: Switches) -> float | None:
     e0 = month.toordinal()
     born_inside = curve.created_on is not None and curve.created_on >= e0
     start = curve.at(e0, clean=True)
-    last = next(
-        (v for day in reversed(curve.reading_days) if (v := curve.at(day, clean=True))), None
-    )
+    last = next((v for day in reversed(curve.reading_days) if (v := curve.at(day, clean=True))), None)
     last_day = curve.days[-1] if curve.days else e0 - 1
     if last is None or last_day < e0:
         return None
@@ -343,9 +339,7 @@ def _growth(
 def _link(rows: Sequence[Total], today: date) -> None:
     """Carry the anchor month's downloads both ways by growth (4.4), in place; ``rows`` by month."""
     closed = [
-        at
-        for at, row in enumerate(rows)
-        if row.downloads is not None and next_month(row.month) <= today
+        at for at, row in enumerate(rows) if row.downloads is not None and next_month(row.month) <= today
     ]
     if not closed:
         return
@@ -386,6 +380,4 @@ def _with_shares(rows: Sequence[Total]) -> pl.DataFrame:
         pl.when(is_measured).then(is_measured.cum_sum().over("month")).alias("rank"),
         (total / total.sum().over("month")).alias("share_cumulative"),
     )
-    return frame.select([pl.col(name).cast(type_) for name, type_ in TOTAL.items()]).sort(
-        "month", "key"
-    )
+    return frame.select([pl.col(name).cast(type_) for name, type_ in TOTAL.items()]).sort("month", "key")

@@ -139,9 +139,7 @@ def canonical_ids(column: str, names: Mapping[str, str]) -> pl.Expr:
     return pl.col(column).replace(dict(names)) if names else pl.col(column)
 
 
-def organizations(
-    organization_regions: pl.DataFrame, seed: pl.DataFrame
-) -> dict[str, Organization]:
+def organizations(organization_regions: pl.DataFrame, seed: pl.DataFrame) -> dict[str, Organization]:
     """Namespace → organization. The registry's region stands; the seed's where that is silent.
 
     ``organization_regions`` is the raw table; ``seed`` has hf_org, organization, country, region.
@@ -166,9 +164,7 @@ def organization_of(model_id: str, known: Mapping[str, Organization]) -> Organiz
     return known.get(namespace) or Organization(namespace, None, UNKNOWN, False)
 
 
-def created_days(
-    frame: pl.DataFrame, names: Mapping[str, str], switches: Switches
-) -> dict[str, date]:
+def created_days(frame: pl.DataFrame, names: Mapping[str, str], switches: Switches) -> dict[str, date]:
     """Canonical id → the day its newest reading says it was created; the floor counts as unknown.
 
     ``frame`` has source, model_id, observed_on and created_at.
@@ -303,6 +299,5 @@ def in_set(models: Mapping[str, Model], switches: Switches) -> dict[str, Model]:
     return {
         model_id: model
         for model_id, model in models.items()
-        if model.tracked_list in lists
-        and (switches.include_t5gemma or "t5gemma" not in model_id.lower())
+        if model.tracked_list in lists and (switches.include_t5gemma or "t5gemma" not in model_id.lower())
     }

@@ -162,9 +162,7 @@ class Judge:
             last = model_id.rpartition("/")[2].lower()
             self._tracked_ids.setdefault((organization, last), names.get(model_id, model_id))
         self._tracked_organizations = {organization for organization, _ in self._tracked_ids}
-        self._patterns = sorted(
-            seeds.family_patterns.select("priority", "pattern", "hf_org").iter_rows()
-        )
+        self._patterns = sorted(seeds.family_patterns.select("priority", "pattern", "hf_org").iter_rows())
 
     def is_cloaked(self, model: str) -> bool:
         """Whether the author is one that stands for makers who have not said who they are."""
@@ -186,9 +184,7 @@ class Judge:
         region = reviewed.region if reviewed and reviewed.is_reviewed else row["region"]
         return Organization(row["organization"], row["country"], region, bool(reviewed))
 
-    def repository(
-        self, model: str, permaslugs: Iterable[str]
-    ) -> tuple[bool, str | None, str | None]:
+    def repository(self, model: str, permaslugs: Iterable[str]) -> tuple[bool, str | None, str | None]:
         """(listed in a catalogue, its repository there, the tracked id of the same name)."""
         is_listed, hf_id = self.catalogue.find(model, permaslugs)
         last = model.rpartition("/")[2].lower()
@@ -294,14 +290,10 @@ def by_key(models: pl.DataFrame, kind: str) -> pl.DataFrame:
     publisher_kind = f"publisher_{kind}"
     rows: list[tuple[object, ...]] = []
     for (month,), group in models.group_by(["month"]):
-        entries = list(
-            group.select(pl.col("model", "tokens", "is_open", kind, publisher_kind)).iter_rows()
-        )
+        entries = list(group.select(pl.col("model", "tokens", "is_open", kind, publisher_kind)).iter_rows())
         opened = [entry for entry in entries if entry[2]]
         top = sorted(opened, key=lambda entry: (-entry[1], entry[0]))[:10]
-        unclear = sum(
-            count for model, count, is_open, *_ in entries if is_open is None and model != OTHER
-        )
+        unclear = sum(count for model, count, is_open, *_ in entries if is_open is None and model != OTHER)
         for scope, chosen in (("open_top10", top), ("open_all", opened), ("all", entries)):
             base: dict[str, int] = defaultdict(int)
             publisher: dict[str, int] = defaultdict(int)

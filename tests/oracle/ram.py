@@ -209,9 +209,7 @@ def scores(
     return pl.DataFrame(rows, schema=SCORE)
 
 
-def _score(
-    model: Model, baseline: str, day: int, found: AtDay, base: float | None
-) -> dict[str, object]:
+def _score(model: Model, baseline: str, day: int, found: AtDay, base: float | None) -> dict[str, object]:
     def over(value: float | None) -> float | None:
         return value / base if value is not None and base else None
 

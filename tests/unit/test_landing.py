@@ -112,9 +112,7 @@ def test_a_killed_attempt_goes_on_the_same_day(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("world", "now"), [("w", NOW + timedelta(days=1)), ("other world", NOW)])
-def test_a_draft_of_another_day_or_world_is_thrown_away(
-    tmp_path: Path, world: str, now: datetime
-) -> None:
+def test_a_draft_of_another_day_or_world_is_thrown_away(tmp_path: Path, world: str, now: datetime) -> None:
     landing = Landing(tmp_path)
     with landing.open(source="hub_live", scope="s", world="w", now=at()) as draft:
         draft.add("page-0.json", b"[0]", request="/0")
@@ -131,9 +129,7 @@ def test_drafts_of_other_days_are_swept_whatever_they_were_for(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("damage", ["truncate", "change", "delete"])
-def test_a_damaged_page_of_a_draft_and_all_after_it_are_asked_for_again(
-    tmp_path: Path, damage: str
-) -> None:
+def test_a_damaged_page_of_a_draft_and_all_after_it_are_asked_for_again(tmp_path: Path, damage: str) -> None:
     landing = Landing(tmp_path)
     with landing.open(source="a", scope="s", world="w", now=at()) as draft:
         for number in range(3):

@@ -332,13 +332,10 @@ POINTS = {
 }
 
 
-def miniature(
-    rule: str, extra: dict[str, dict[int, int]] | None = None
-) -> tuple[pl.DataFrame, ...]:
+def miniature(rule: str, extra: dict[str, dict[int, int]] | None = None) -> tuple[pl.DataFrame, ...]:
     points = POINTS | (extra or {})
     models = {
-        name: a_model(name, created_on=RELEASE, release_date=RELEASE, size_bucket="<1B")
-        for name in points
+        name: a_model(name, created_on=RELEASE, release_date=RELEASE, size_bucket="<1B") for name in points
     }
     readings = {
         name: [reading(RELEASE + timedelta(days=day), a=a) for day, a in days.items()]
@@ -415,9 +412,7 @@ def test_ram_rows_without_size_date_or_baseline() -> None:
     readings = {name: [reading(RELEASE + timedelta(days=7), a=9)] for name in models}
     newest = RELEASE + timedelta(days=7)
     base = ram.baselines([ram.Definition("b", "nth", None, 3)], models, readings, newest, SWITCHES)
-    created = {
-        name: m.created_on.toordinal() if m.created_on else None for name, m in models.items()
-    }
+    created = {name: m.created_on.toordinal() if m.created_on else None for name, m in models.items()}
     scores = ram.scores(base, models, curve.curves(created, readings, SWITCHES), newest, SWITCHES)
     reasons = scores.filter(pl.col("day") == 7).select("model_id", "null_reason")
     assert dict(reasons.iter_rows()) == {

@@ -33,9 +33,7 @@ EDGES = [
 ]
 
 
-def lineage_of(
-    *edges: tuple[str, str, str], w: int = 6
-) -> tuple[derivatives.Lineage, pl.DataFrame]:
+def lineage_of(*edges: tuple[str, str, str], w: int = 6) -> tuple[derivatives.Lineage, pl.DataFrame]:
     rows = frame(
         "hf_derivatives",
         *(
@@ -246,9 +244,7 @@ def test_newest_vintage_of_each_completed_day() -> None:
         row(2, 20, second), row(3, 1, second),
     )  # fmt: skip
     table = inference.by_model(tokens, judge_of())
-    assert table.select("model", "tokens", "days_present", "days_in_month").rows() == [
-        ("qwen/a", 31, 2, 31)
-    ]
+    assert table.select("model", "tokens", "days_present", "days_in_month").rows() == [("qwen/a", 31, 2, 31)]
 
 
 # ---------------------------------------------------------------------------------- the comparison

@@ -13,9 +13,7 @@ def test_the_series_begins_in_november_2023_and_holds_the_current_month():
     assert keys[-1] == month_of(date.today()).isoformat()
 
 
-@pytest.mark.parametrize(
-    ("month", "after"), [("2025-01-01", "2025-02-01"), ("2024-12-01", "2025-01-01")]
-)
+@pytest.mark.parametrize(("month", "after"), [("2025-01-01", "2025-02-01"), ("2024-12-01", "2025-01-01")])
 def test_next_month(month, after):
     assert next_month(date.fromisoformat(month)) == date.fromisoformat(after)
 

@@ -38,9 +38,7 @@ IDS = ["a/1", "a/2", "b/1"]
 
 
 def parquet(columns: dict[str, Any], schema: dict[str, pa.DataType] | None = None) -> bytes:
-    arrays = {
-        name: pa.array(values, type=(schema or {}).get(name)) for name, values in columns.items()
-    }
+    arrays = {name: pa.array(values, type=(schema or {}).get(name)) for name, values in columns.items()}
     sink = io.BytesIO()
     pq.write_table(pa.table(arrays), sink, row_group_size=2)
     return sink.getvalue()
@@ -252,9 +250,7 @@ def test_every_known_shape_gives_the_same_rows(
     if expected == "bare":
         assert models["downloads_all_time"].null_count() == 3
     edges = found.select("model_id", "relation", "base_model_id").rows()
-    assert edges == (
-        [("a/1", "merge", "x/1"), ("a/1", "merge", "x/2")] if expected == "edges" else []
-    )
+    assert edges == ([("a/1", "merge", "x/1"), ("a/1", "merge", "x/2")] if expected == "edges" else [])
 
 
 @pytest.mark.parametrize(
@@ -305,9 +301,7 @@ def test_rows_that_cannot_be_believed_are_kept_aside(server: Loopback, landing: 
     ]
 
 
-def test_models_of_the_future_are_kept_aside_and_date_nothing(
-    server: Loopback, landing: Landing
-) -> None:
+def test_models_of_the_future_are_kept_aside_and_date_nothing(server: Loopback, landing: Landing) -> None:
     created = ["2026-05-16T08:00:00.000Z", "2026-05-25T00:00:00.000Z", None]
     pull = fetch(server, landing, parquet(columns(createdAt=created)))
     assert pull.facts["max_created_at"] == "2026-05-16T08:00:00"
@@ -434,9 +428,7 @@ def test_server_errors_that_pass(server: Loopback, landing: Landing) -> None:
     assert 12.0 in clock.slept
 
 
-def test_the_token_does_not_follow_a_redirect_to_another_host(
-    server: Loopback, landing: Landing
-) -> None:
+def test_the_token_does_not_follow_a_redirect_to_another_host(server: Loopback, landing: Landing) -> None:
     body = parquet(columns())
     with serving(lambda asked: Reply(body)) as elsewhere:
         server.replies(Reply(status=302, headers={"Location": f"{elsewhere.url}/blob"}))

@@ -62,9 +62,7 @@ def test_an_address_that_is_none(client: Client) -> None:
         client.get(OPEN, "ftp://127.0.0.1/x")
 
 
-def test_a_host_that_never_answers(
-    monkeypatch: pytest.MonkeyPatch, server: Loopback, clock: Clock
-) -> None:
+def test_a_host_that_never_answers(monkeypatch: pytest.MonkeyPatch, server: Loopback, clock: Clock) -> None:
     def hang(asked: object) -> Reply:
         time.sleep(0.5)
         return GOOD
@@ -104,9 +102,7 @@ def test_server_errors_that_stay(server: Loopback, client: Client) -> None:
     assert len(server.asked) == client.patience.tries
 
 
-def test_another_status_is_told_with_what_the_service_says(
-    server: Loopback, client: Client
-) -> None:
+def test_another_status_is_told_with_what_the_service_says(server: Loopback, client: Client) -> None:
     server.replies(Reply.json({"error": {"message": "span\n too long"}}, status=400))
     with pytest.raises(BadAnswer, match=r"answered /x with status 400 \(span too long\)\.$"):
         client.get(OPEN, server.url + "/x")
@@ -137,9 +133,7 @@ def test_what_the_service_asks_for_is_waited(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_no_wait_is_longer_than_the_cap(
-    server: Loopback, client: Client, clock: Clock, status: int
-) -> None:
+def test_no_wait_is_longer_than_the_cap(server: Loopback, client: Client, clock: Clock, status: int) -> None:
     server.replies(Reply(status=status, headers={"Retry-After": "86400"}))
     with pytest.raises(RateLimited, match="asks us to wait 86400 s, longer than the 330 s"):
         client.get(OPEN, server.url)
@@ -216,9 +210,7 @@ def test_a_quota_is_used_but_never_overrun(
     assert sum(clock.slept) == pytest.approx(wait)
 
 
-def test_a_quota_that_frees_too_late_is_told_before_it_is_overrun(
-    server: Loopback, client: Client
-) -> None:
+def test_a_quota_that_frees_too_late_is_told_before_it_is_overrun(server: Loopback, client: Client) -> None:
     server.replies(limited(0, 4000))
     client.get(OPEN, server.url)
     with pytest.raises(RateLimited, match="asks us to wait 4001 s"):
@@ -246,9 +238,7 @@ def test_a_fixed_window_is_emptied_without_a_single_429(clock: Clock) -> None:
         assert 240 <= clock() - begun <= 330, "paced, and the quota used"
 
 
-def test_a_documented_quota_is_kept_without_headers(
-    server: Loopback, client: Client, clock: Clock
-) -> None:
+def test_a_documented_quota_is_kept_without_headers(server: Loopback, client: Client, clock: Clock) -> None:
     server.replies(GOOD)
     service = replace(KEYED, per_minute=5)
     begun = clock()

@@ -108,9 +108,7 @@ def reasons(reading: Reading) -> list[tuple[str, str]]:
     ]
 
 
-def test_a_crawl_follows_link_and_lands_the_pages_as_they_came(
-    server: Loopback, landing: Landing
-) -> None:
+def test_a_crawl_follows_link_and_lands_the_pages_as_they_came(server: Loopback, landing: Landing) -> None:
     pages = [[model("a/1"), model("a/2")], [model("b/1")], []]
     server.answer = listing(*pages)
     told: list[tuple[str, int, int | None]] = []
@@ -429,9 +427,7 @@ def test_faults_that_pass_leave_no_trace(server: Loopback, landing: Landing) -> 
 
 
 @pytest.mark.parametrize(("field", "other"), [("downloads", "downloads30d"), ("tags", "labels")])
-def test_a_field_that_vanished_is_named(
-    server: Loopback, landing: Landing, field: str, other: str
-) -> None:
+def test_a_field_that_vanished_is_named(server: Loopback, landing: Landing, field: str, other: str) -> None:
     row = model("a/1")
     row[other] = row.pop(field)
     server.answer = listing([row])
@@ -447,12 +443,8 @@ def test_a_field_that_was_renamed_is_named(server: Loopback, landing: Landing) -
         crawl(server, landing)
 
 
-@pytest.mark.parametrize(
-    "target", ["http://127.0.0.2:9/api/models?cursor=1", "https://huggingface.co/x"]
-)
-def test_a_link_never_leads_to_another_host(
-    server: Loopback, landing: Landing, target: str
-) -> None:
+@pytest.mark.parametrize("target", ["http://127.0.0.2:9/api/models?cursor=1", "https://huggingface.co/x"])
+def test_a_link_never_leads_to_another_host(server: Loopback, landing: Landing, target: str) -> None:
     server.replies(Reply.json([model("a/1")], headers={"Link": f'<{target}>; rel="next"'}))
     with pytest.raises(BadAnswer, match="not the endpoint that was asked"):
         crawl(server, landing, token=TOKEN)

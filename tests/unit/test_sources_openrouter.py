@@ -78,9 +78,7 @@ def reading_of(server: Loopback, landing: Landing, rows: Sequence[Any]) -> Readi
     return openrouter.read_rankings(fetch(server, landing)[0])
 
 
-def test_a_span_is_asked_for_by_calendar_year_up_to_yesterday(
-    server: Loopback, landing: Landing
-) -> None:
+def test_a_span_is_asked_for_by_calendar_year_up_to_yesterday(server: Loopback, landing: Landing) -> None:
     told: list[tuple[str, int, int | None]] = []
     pulls = fetch(
         server,
@@ -168,9 +166,7 @@ def test_a_row_of_another_shape_costs_only_itself(server: Loopback, landing: Lan
     assert reading.quarantine["reason"].to_list() == ["not_a_number", "missing_id"]
 
 
-def test_a_day_missing_at_the_source_is_noted_and_no_fault(
-    server: Loopback, landing: Landing
-) -> None:
+def test_a_day_missing_at_the_source_is_noted_and_no_fault(server: Loopback, landing: Landing) -> None:
     server.replies(envelope([row(START), row(END)]))
     (pull,) = fetch(server, landing)
     assert pull.facts["missing_days"] == ["2026-05-02"]
@@ -195,9 +191,7 @@ def test_a_span_before_the_series_or_after_yesterday(server: Loopback, landing: 
     assert server.asked == []
 
 
-def test_a_year_the_service_cannot_show_costs_only_that_year(
-    server: Loopback, landing: Landing
-) -> None:
+def test_a_year_the_service_cannot_show_costs_only_that_year(server: Loopback, landing: Landing) -> None:
     def answer(asked: Asked) -> Reply:
         if asked.query["start_date"][0].startswith("2026"):
             return Reply.json({"error": {"message": "Not recorded"}}, status=404)
@@ -247,9 +241,7 @@ def test_a_field_that_vanished_is_refused_when_read_too(landing: Landing) -> Non
         openrouter.read_rankings(pull)
 
 
-def test_the_key_goes_only_to_the_rankings_and_is_never_landed(
-    server: Loopback, landing: Landing
-) -> None:
+def test_the_key_goes_only_to_the_rankings_and_is_never_landed(server: Loopback, landing: Landing) -> None:
     (pull,) = fetch(server, landing)
     assert server.asked[0].headers["authorization"] == f"Bearer {KEY}"
     for file in landing.root.rglob("*"):
@@ -258,9 +250,7 @@ def test_the_key_goes_only_to_the_rankings_and_is_never_landed(
     assert KEY.encode() not in pull.read(pull.pages[0])
 
 
-def export(
-    body: bytes, entry: dict[str, Any] | None = None, **more: Any
-) -> Callable[[Asked], Reply]:
+def export(body: bytes, entry: dict[str, Any] | None = None, **more: Any) -> Callable[[Asked], Reply]:
     """The keyless export, as others recorded it."""
 
     def answer(asked: Asked) -> Reply:
@@ -349,9 +339,7 @@ def test_an_export_that_does_not_reach_the_span(server: Loopback, landing: Landi
         fetch(server, landing, key=None, start=date(2025, 1, 1), end=date(2025, 2, 1))
 
 
-@pytest.mark.parametrize(
-    "name", ["daily_tokens_really_7_day_sums.csv", "market_share_with_empty_days.csv"]
-)
+@pytest.mark.parametrize("name", ["daily_tokens_really_7_day_sums.csv", "market_share_with_empty_days.csv"])
 def test_tables_of_other_shapes_are_refused(server: Loopback, landing: Landing, name: str) -> None:
     server.answer = export(recorded(f"defective/{name}").read_bytes())
     with pytest.raises(BadAnswer, match="has the columns"):
@@ -368,9 +356,7 @@ def test_the_recorded_year(server: Loopback, landing: Landing) -> None:
     tokens = reading.frames["openrouter_tokens"]
     assert tokens.height == 18_513
     assert reading.quarantine.height == 0
-    months = dict(
-        tokens.group_by(pl.col("day").dt.month()).agg(pl.col("total_tokens").sum()).rows()
-    )
+    months = dict(tokens.group_by(pl.col("day").dt.month()).agg(pl.col("total_tokens").sum()).rows())
     assert months[1] == 2_230_133_956_091
     assert months[6] == 9_411_636_910_043
     assert months[12] == 26_014_738_422_454

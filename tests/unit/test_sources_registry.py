@@ -104,9 +104,7 @@ def test_the_same_files_later_are_the_same_pull(server: Loopback, landing: Landi
     assert len(landing.pulls()) == 1
 
 
-def test_carriage_returns_and_a_byte_order_mark_do_not_matter(
-    server: Loopback, landing: Landing
-) -> None:
+def test_carriage_returns_and_a_byte_order_mark_do_not_matter(server: Loopback, landing: Landing) -> None:
     text = "\ufeff" + FILES["models.csv"].replace("\n", "\r\n")
     frame = registry.read(fetch(server, landing, models=text)).frames["tracked_models"]
     assert frame["model_id"].to_list() == ["a/1", "a/2", "b/1"]
@@ -119,9 +117,7 @@ def test_a_wrong_header_is_named_with_what_was_expected(
     stem = name.rpartition("/")[2].removesuffix(".csv")
     header = "modelId" if "models" in name else "notes"
     text = FILES[name].replace(header, "surprise", 1)
-    with pytest.raises(
-        BadAnswer, match=rf"{name} has the header '.*surprise'; expected '.*{header}'"
-    ):
+    with pytest.raises(BadAnswer, match=rf"{name} has the header '.*surprise'; expected '.*{header}'"):
         fetch(server, landing, **{stem: text})
     assert landing.pulls() == []
 

@@ -143,12 +143,7 @@ def test_another_seed_tells_another_story():
     ]
     assert ranks[0][0] == "Qwen" != ranks[1][0]
     regions = [
-        dict(
-            f.filter(month=MARCH)
-            .group_by("region")
-            .agg(pl.col("downloads_cumulative").sum())
-            .iter_rows()
-        )
+        dict(f.filter(month=MARCH).group_by("region").agg(pl.col("downloads_cumulative").sum()).iter_rows())
         for f in (first, second)
     ]
     assert regions[0]["china"] > regions[0]["us"]
@@ -206,10 +201,7 @@ def test_weekly_readings_interpolate_to_the_truth():
     early, late, edge = date(2026, 2, 25), date(2026, 3, 4), date(2026, 3, 1)
     ids = core().filter(month=FEBRUARY, hf_org="Qwen")["model_id"]
     sums = [
-        state()
-        .readings(d)
-        .filter(pl.col("model_id").is_in(ids.implode()))["downloadsAllTime"]
-        .sum()
+        state().readings(d).filter(pl.col("model_id").is_in(ids.implode()))["downloadsAllTime"].sum()
         for d in (early, late)
     ]
     between = sums[0] + (sums[1] - sums[0]) * (edge - early).days / (late - early).days
@@ -237,22 +229,16 @@ def test_a_folder_stands_at_its_own_midnight_whatever_today_is():
     assert frame["createdAt"].max() < datetime(2026, 4, 1, tzinfo=UTC)
     by_id = dict(frame.select("id", "downloadsAllTime").iter_rows())
     march = core().filter(pl.col("quirk").is_null(), pl.col("gone_on").is_null(), month=MARCH)
-    assert all(
-        by_id[i] == n for i, n in march.select("model_id", "downloads_cumulative").iter_rows()
-    )
+    assert all(by_id[i] == n for i, n in march.select("model_id", "downloads_cumulative").iter_rows())
     repeats, source = date(2024, 8, 14), date(2024, 8, 7)
-    assert pl.read_parquet(state().snapshot(repeats)).equals(
-        pl.read_parquet(state().snapshot(source))
-    )
+    assert pl.read_parquet(state().snapshot(repeats)).equals(pl.read_parquet(state().snapshot(source)))
     assert date(2024, 9, 4) not in state().folders(TODAY)
     assert state().folders(date(2023, 11, 14)) == [date(2023, 11, 1), date(2023, 11, 8)]
 
 
 def test_renamed_gone_and_unknown_repositories():
     before, after = (state().readings(RENAMED_ON + timedelta(days=d)) for d in (-1, 0))
-    old, new = (
-        f.filter(model_id="zai-org/chatglm3-6b").row(0, named=True) for f in (before, after)
-    )
+    old, new = (f.filter(model_id="zai-org/chatglm3-6b").row(0, named=True) for f in (before, after))
     assert (old["id"], new["id"]) == ("THUDM/chatglm3-6b", "zai-org/chatglm3-6b")
     assert old["hub_id"] == new["hub_id"]
     ids = set(after["id"])

@@ -187,10 +187,7 @@ def test_a_past_day_does_not_depend_on_today(world):
     query = "start_date=2025-03-01&end_date=2025-03-31"
     later = settings(now=datetime(2027, 2, 1, tzinfo=UTC))
     with open_world(later) as endpoints, httpx.Client(trust_env=False) as client:
-        assert (
-            rankings((endpoints, client), query).json()["data"]
-            == rankings(world, query).json()["data"]
-        )
+        assert rankings((endpoints, client), query).json()["data"] == rankings(world, query).json()["data"]
 
 
 def test_the_keyless_export_is_named_by_its_manifest(world):
@@ -224,9 +221,7 @@ def test_registry_is_in_the_authors_layout(world):
     corrections = lines("metadata/release_date_corrections.csv")
     assert all(line.startswith("#") for line in corrections[:3])
     assert corrections[3] == "model_id,hf_created_at,actual_release_date,notes"
-    assert any(
-        line.startswith("moonshotai/Kimi-K2.5,2026-01-01,2026-01-27,") for line in corrections
-    )
+    assert any(line.startswith("moonshotai/Kimi-K2.5,2026-01-01,2026-01-27,") for line in corrections)
 
 
 def test_faults_count_and_wear_off(tmp_path):

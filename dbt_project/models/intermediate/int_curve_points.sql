@@ -124,12 +124,13 @@ fixed_points as (
         cumulative,
         kind
     from birth_points
-    where not exists (
-        select 1 from reading_points
-        where
-            reading_points.model_id = birth_points.model_id
-            and reading_points.point_on = birth_points.point_on
-    )
+    where
+        not exists (
+            select 1 from reading_points
+            where
+                reading_points.model_id = birth_points.model_id
+                and reading_points.point_on = birth_points.point_on
+        )
     union all
     select
         model_id,

@@ -238,7 +238,7 @@ edges as (
         end as gap_start,
         closing.cumulative_clean as clean_end,
         closing.gap_days as gap_end,
-        -- windows alone give no counter, and the end of an open month has not come (definitions 3.7)
+        -- windows alone give no counter; the end of an open month has not come (definitions 3.7)
         case
             when model_months.is_open or not coalesce(spans.has_counter, false) then null
             when model_months.is_gone then closing.cumulative_low
