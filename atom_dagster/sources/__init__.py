@@ -16,21 +16,21 @@ class SourceError(Exception):
     """A source could not be pulled or read; the message is one sentence for people."""
 
 
-class Unreachable(SourceError):  # noqa: N818
+class Unreachable(SourceError):
     """Nobody answered, or only with server errors, however often we asked."""
 
 
-class Refused(SourceError):  # noqa: N818
+class Refused(SourceError):
     """The service answered 401 or 403."""
 
 
-class RateLimited(SourceError):  # noqa: N818
+class RateLimited(SourceError):
     """The quota is used up and frees later than we are willing to wait."""
 
 
-class BadAnswer(SourceError):  # noqa: N818
+class BadAnswer(SourceError):
     """What came is not what the service's interface promises."""
 
 
-class NotObservable(SourceError):  # noqa: N818
+class NotObservable(SourceError):
     """The source cannot observe what was asked for, and never will."""

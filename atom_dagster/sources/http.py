@@ -54,7 +54,7 @@ class Answer:
     url: str = ""
 
 
-class Broken(Exception):  # noqa: N818
+class Broken(Exception):
     """An attempt that did not bring a whole answer. ``reached`` tells a torn answer from none."""
 
     def __init__(self, what: str, *, reached: bool) -> None:
