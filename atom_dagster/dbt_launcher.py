@@ -10,11 +10,9 @@ import os
 import sys
 import threading
 import time
+from importlib.metadata import version
 
-from atom_dagster.settings import DBT_PROJECT, Settings
-from atom_dagster.warehouse import WriterLock
-
-_READS_ONLY_FILES = {"parse", "deps", "clean", "list", "ls", "--version"}
+_READS_ONLY_FILES = {"parse", "deps", "clean", "list", "ls"}
 
 
 def _die_with(parent: int) -> None:
@@ -25,7 +23,15 @@ def _die_with(parent: int) -> None:
 
 def main() -> None:
     """Run dbt with the command line's arguments against the warehouse of the configured world."""
+    arguments = sys.argv[1:]
+    if arguments == ["--version"]:
+        # dbt would ask the package index whether it is the newest.
+        print(f"dbt-core {version('dbt-core')}")  # noqa: T201
+        return
     threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    from atom_dagster.settings import DBT_PROJECT, Settings
+    from atom_dagster.warehouse import WriterLock
+
     settings = Settings.from_env()
     warehouse = settings.home / "warehouse.duckdb"
     os.environ["ATOM_WAREHOUSE"] = str(warehouse)
@@ -33,7 +39,6 @@ def main() -> None:
     os.environ.setdefault("DBT_PROFILES_DIR", str(DBT_PROJECT))
     from dbt.cli.main import cli
 
-    arguments = sys.argv[1:]
     if not _READS_ONLY_FILES.intersection(arguments):
         WriterLock(warehouse).acquire("dbt " + " ".join(arguments[:1]))
     cli(arguments)

@@ -14,6 +14,8 @@ from typing import Any
 
 import duckdb
 
+from atom_dagster.sources.tables import HF_DERIVATIVES, HF_MODELS, OPENROUTER_TOKENS
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -62,6 +64,18 @@ RULES: tuple[Rule, ...] = (
         union select 'openrouter_tokens', pull_id
         from raw.openrouter_tokens anti join raw.pulls using (pull_id)
         """,
+    ),
+    *(
+        Rule(
+            "key_is_unique",
+            ("raw", table.name),
+            f"{', '.join(table.key)} identify a row",
+            f"""
+            select {", ".join(table.key)}, count(*) as rows from raw.{table.name}
+            group by {", ".join(table.key)} having rows > 1
+            """,
+        )
+        for table in (HF_MODELS, HF_DERIVATIVES, OPENROUTER_TOKENS)
     ),
     Rule(
         "no_reading_from_the_future",

@@ -41,6 +41,10 @@ class Busy(RuntimeError):
     """Somebody else holds the lock; the message names them."""
 
 
+class DuplicateKey(ValueError):
+    """Rows that a reader returned share a key; the message shows one."""
+
+
 class OtherVersion(RuntimeError):
     """The warehouse's raw tables are not this version's; the message says what to do."""
 
@@ -205,8 +209,8 @@ def create_raw(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _create(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     columns = [_column_ddl(name, column) for name, column in table.columns.items()]
-    # The payload and reason of a quarantined row repeat; only identified rows have a key.
-    if table is not QUARANTINE:
+    # An index would cost most of a load; the key of a dated table is kept by replace_month.
+    if table.dated_by is None and table is not QUARANTINE:
         columns.append(f"primary key ({', '.join(_quoted(name) for name in table.key)})")
     connection.execute(f"create table raw.{table.name} ({', '.join(columns)})")
     connection.execute(f"comment on table raw.{table.name} is {_literal(table.comment)}")
@@ -250,6 +254,9 @@ def replace_month(
         fingerprint: Says which pulls and which reader make up the month; when it is the one that
             stands, nothing is read or written.
         read: Gives the month's readings; called only when needed. A failure leaves the month as it was.
+
+    Raises:
+        DuplicateKey: two rows of a pull have one key; the month stays as it was.
     """
     tables = list(tables)
     key = month or date(1, 1, 1)
@@ -271,6 +278,7 @@ def replace_month(
             )
         rejected.append(reading.quarantine)
     pulls = list(pulls)
+    _require_keys(frames)
 
     connection.execute("begin")
     try:
@@ -298,6 +306,19 @@ def replace_month(
         connection.execute("rollback")
         raise
     return MonthLoad(_count(connection, tables, month), sum(map(len, rejected)), is_unchanged=False)
+
+
+def _require_keys(frames: Mapping[str, list[pl.DataFrame]]) -> None:
+    """Refuse frames with two rows of one key; every key ends in pull_id, and a frame is of one pull."""
+    for name, readings in frames.items():
+        key = list(TABLES[name].key)
+        for frame in readings:
+            if frame.n_unique(subset=key) < frame.height:
+                twice = frame.filter(pl.struct(key).is_duplicated())
+                raise DuplicateKey(
+                    f"raw.{name} would hold two rows of one key, such as {twice.row(0, named=True)};"
+                    " nothing was loaded."
+                )
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:

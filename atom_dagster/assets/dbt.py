@@ -64,10 +64,12 @@ def ensure_manifest() -> Path:
     with (_TARGET / ".parse.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not is_current():
-            # Partial parsing misses changed seeds and unit-test rows.
+            # Partial parsing misses changed seeds and unit-test rows. The vars are the build's, since
+            # dbt parses everything again when they differ.
             done = subprocess.run(  # noqa: S603
                 [sys.executable, "-m", "atom_dagster.dbt_launcher", "parse", "--no-partial-parse",
-                 "--quiet", "--target-path", str(_TARGET), "--log-path", str(_TARGET)],
+                 "--quiet", "--vars", _vars_argument(Settings.from_env()),
+                 "--target-path", str(_TARGET), "--log-path", str(_TARGET)],
                 capture_output=True,
                 text=True,
                 cwd=DBT_PROJECT,
@@ -122,8 +124,11 @@ def dbt_resource() -> DbtCliResource:
 
 def build_arguments(settings: Settings) -> list[str]:
     """The arguments of the one dbt call; unit tests are the test command's business."""
-    variables = json.dumps(build_vars(settings), sort_keys=True)
-    return ["build", "--exclude-resource-type", "unit_test", "--vars", variables]
+    return ["build", "--exclude-resource-type", "unit_test", "--vars", _vars_argument(settings)]
+
+
+def _vars_argument(settings: Settings) -> str:
+    return json.dumps(build_vars(settings), sort_keys=True)
 
 
 def dbt_models_asset() -> dg.AssetsDefinition:
@@ -142,8 +147,6 @@ def dbt_models_asset() -> dg.AssetsDefinition:
         target = settings.home / "dbt"
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
-        if (_TARGET / "partial_parse.msgpack").exists():
-            shutil.copy(_TARGET / "partial_parse.msgpack", target)
         total = len(context.selected_asset_keys) + len(context.selected_asset_check_keys)
         invocation = dbt.cli(build_arguments(settings), context=context, target_path=target)
         yield from _counted(invocation, total)

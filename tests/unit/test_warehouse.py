@@ -17,6 +17,7 @@ from atom_dagster.sources import BadAnswer
 from atom_dagster.sources.tables import OPENROUTER_TOKENS, QUARANTINE, TABLES, Reading
 from atom_dagster.warehouse import (
     Busy,
+    DuplicateKey,
     OtherVersion,
     Warehouse,
     WriterLock,
@@ -165,7 +166,7 @@ def test_a_row_that_breaks_the_key_rolls_the_whole_month_back(warehouse):
     with warehouse.writing("test") as connection:
         _replace(connection, JUNE, _reading((JUNE, "a", 1)))
         twice = _reading((JUNE, "b", 9), (JUNE, "b", 10))
-        with pytest.raises(duckdb.ConstraintException):
+        with pytest.raises(DuplicateKey, match="two rows of one key"):
             _replace(connection, JUNE, twice, fingerprint="g")
         assert _tokens(connection) == [(JUNE, "a", 1)]
         assert connection.execute("select fingerprint from raw.loads").fetchall() == [("f",)]
