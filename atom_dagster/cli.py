@@ -11,6 +11,7 @@ import csv
 import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -122,9 +123,9 @@ def _run(settings: Settings, months: Sequence[date], *, debug: bool, everything:
     with _progress(debug) as reporter:
         outcome = pipeline.run(settings, months, reporter=reporter, debug=debug)
     for line in outcome.lines():
-        _err.print(line)
+        _say(line)
     if outcome.unobservable_everywhere and not everything:
-        _err.print(
+        _say(
             "atom: no source can observe "
             + (
                 f"{months[0]:%Y-%m}"
@@ -134,9 +135,9 @@ def _run(settings: Settings, months: Sequence[date], *, debug: bool, everything:
             + f"; {outcome.why_unobservable}"
         )
     if outcome.refused:
-        _err.print(f"atom: {outcome.refused}")
+        _say(f"atom: {outcome.refused}")
     for failure in outcome.failures:
-        _err.print(f"atom: {failure}")
+        _say(f"atom: {failure}")
     if outcome.build:
         _say_built(settings, outcome.build, outcome.is_new)
     if outcome.refused:
@@ -144,6 +145,11 @@ def _run(settings: Settings, months: Sequence[date], *, debug: bool, everything:
     if outcome.failures or (outcome.unobservable_everywhere and not everything):
         return SOURCE_FAILED
     return DONE
+
+
+def _say(sentence: str) -> None:
+    """A line on stderr as it stands: names in it are no markup, and it is not wrapped."""
+    click.echo(sentence, err=True)
 
 
 def _say_world(settings: Settings) -> None:
@@ -175,12 +181,13 @@ def _say_built(settings: Settings, build: dict[str, Any], is_new: bool) -> None:
     seed = f" --seed {settings.seed}" if settings.kind == "sample" and settings.seed != 1 else ""
     question = (
         "select month, region, round(share, 3) as share from marts.downloads_by_region_monthly"
-        " where region in ('china', 'us') order by month desc, region limit 6"
+        " where region in ('china', 'us') and share is not null order by month desc, region limit 6"
     )
+    atom = "atom" if shutil.which("atom") else _short(Path(sys.executable).parent / "atom")
     _out.print("\nThree things to try next:")
-    _out.print(f'  atom sql{world}{seed} "{question}"', soft_wrap=True)
-    _out.print(f"  atom status{world}{seed}")
-    _out.print(f"  atom ui{world}{seed}      (or: make ui)")
+    _out.print(f'  {atom} sql{world}{seed} "{question}"', soft_wrap=True)
+    _out.print(f"  {atom} status{world}{seed}", soft_wrap=True)
+    _out.print(f"  {atom} ui{world}{seed}      (or: make ui)", soft_wrap=True)
 
 
 def _short(path: Path) -> str:
@@ -275,7 +282,8 @@ def sql(settings: Settings, debug: bool, query: str, form: str, warehouse: bool)
             names = [column[0] for column in result.description or []]
             rows = result.fetchall()
         except duckdb.Error as error:
-            raise CliError(f"DuckDB refused the query: {str(error).strip()}", USAGE) from error
+            said = " ".join(str(error).partition("\n\n")[0].split())
+            raise CliError(f"DuckDB refused the query: {said}", USAGE) from error
     if form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)

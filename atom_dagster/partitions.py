@@ -6,6 +6,7 @@ observe in a month (``sources``), or what a month's number means (``dbt_project`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 import dagster as dg
@@ -33,6 +34,19 @@ def months_between(first: date, last: date) -> list[date]:
         months.append(month)
         month = next_month(month)
     return months
+
+
+def spans(months: Sequence[date]) -> str:
+    """``2023-11 … 2024-12, 2026-01`` for sorted months."""
+    runs: list[list[date]] = []
+    for month in months:
+        if runs and next_month(runs[-1][-1]) == month:
+            runs[-1].append(month)
+        else:
+            runs.append([month])
+    return ", ".join(
+        f"{run[0]:%Y-%m}" if len(run) == 1 else f"{run[0]:%Y-%m} … {run[-1]:%Y-%m}" for run in runs
+    )
 
 
 def parse_month(text: str) -> date:

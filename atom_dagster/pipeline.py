@@ -21,11 +21,11 @@ import dagster as dg
 import duckdb
 
 from atom_dagster import partitions, progress
-from atom_dagster.assets import publish
+from atom_dagster.assets import dbt, publish
 from atom_dagster.assets.raw import LIST_UNOBSERVABLE
 from atom_dagster.instance import PID_TAG, open_instance
 from atom_dagster.schedules import BUILD, INGEST
-from atom_dagster.settings import Settings
+from atom_dagster.settings import Settings, SettingsError
 from atom_dagster.warehouse import Warehouse
 from atom_dagster.worlds import open_world
 
@@ -41,6 +41,8 @@ class Outcome:
     """Why, by asset and month."""
     failures: list[str] = field(default_factory=list)
     """Sentences about sources or steps that failed."""
+    is_violated: bool = False
+    """Whether a blocking check failed at a load; publication then says which."""
     refused: str | None = None
     """Why nothing was published."""
     build: dict[str, Any] | None = None
@@ -63,28 +65,18 @@ class Outcome:
                 names = sorted(months)
                 yield (
                     f"  {asset}: {len(names)} of {len(self.months)} months are not observable"
-                    f" ({_ranges(names)})"
+                    f" ({partitions.spans([partitions.parse_month(name) for name in names])})"
                 )
-
-
-def _ranges(names: list[str]) -> str:
-    """``2023-11 … 2024-12, 2026-01`` for a sorted list of months."""
-    spans: list[list[date]] = []
-    for name in names:
-        month = date.fromisoformat(f"{name}-01")
-        if spans and partitions.next_month(spans[-1][-1]) == month:
-            spans[-1].append(month)
-        else:
-            spans.append([month])
-    return ", ".join(
-        f"{span[0]:%Y-%m}" if len(span) == 1 else f"{span[0]:%Y-%m} … {span[-1]:%Y-%m}" for span in spans
-    )
 
 
 def run(
     settings: Settings, months: Sequence[date], *, reporter: progress.Reporter, debug: bool = False
 ) -> Outcome:
-    """Ingest these months, then build and publish unless nothing changed since the last build."""
+    """Ingest these months, then build and publish unless nothing changed since the last build.
+
+    Raises:
+        SettingsError: the world cannot be opened as it is configured.
+    """
     _quiet(debug)
     outcome = Outcome(months)
     with (
@@ -109,12 +101,13 @@ def run(
             },
         )
         _read_ingest(ingest, outcome)
+        outcome.build = publish.published_build(settings.home)
         warehouse = Warehouse(settings.home / "warehouse.duckdb")
+        if not warehouse.path.exists():
+            return outcome
         with warehouse.reading("comparison with the last build") as connection:
             inputs = publish.inputs_fingerprint(connection, settings)
-        published = publish.published_build(settings.home)
-        if published and published["inputs"] == inputs:
-            outcome.build = published
+        if outcome.build and outcome.build["inputs"] == inputs and not outcome.is_violated:
             return outcome
         build = definitions.resolve_job_def(BUILD.name).execute_in_process(
             run_config={"loggers": console},
@@ -122,7 +115,7 @@ def run(
             raise_on_error=False,
             tags={PID_TAG: str(os.getpid())},
         )
-        _read_build(build, outcome)
+        _read_build(build, outcome, settings)
         outcome.build = publish.published_build(settings.home)
         outcome.is_new = bool(build.success)
     return outcome
@@ -137,32 +130,77 @@ def _read_ingest(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:
                 name = observation.asset_key.path[-1]
                 outcome.unobservable[name] = _as_json(metadata["not_observable"])
                 outcome.committed[name] = int(str(metadata["months_committed"].value))
-        elif event.is_step_failure:
-            outcome.failures.extend(_sentence(event))
+        elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            outcome.is_violated |= _blocks(event)
+        elif event.is_step_failure and not _is_of_checks(event):
+            outcome.failures.append(_sentence(event))
+    if not result.success and not any(event.is_step_failure for event in result.all_events):
+        outcome.failures.append(_of_run(result))
 
 
 def _as_json(value: dg.MetadataValue) -> dict[str, str]:
     return dict(value.value) if isinstance(value, dg.JsonMetadataValue) else {}  # type: ignore[arg-type]
 
 
-def _read_build(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:
-    sentences = [
-        sentence for event in result.all_events if event.is_step_failure for sentence in _sentence(event)
+def _read_build(result: dg.ExecuteInProcessResult, outcome: Outcome, settings: Settings) -> None:
+    if result.success:
+        return
+    failed = [event for event in result.all_events if event.is_step_failure]
+    violated = [
+        str(event.asset_check_evaluation_data.description or event.asset_check_evaluation_data.check_name)
+        for event in result.all_events
+        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION and _blocks(event)
     ]
-    if not result.success:
-        outcome.refused = " ".join(sentences) or "The build did not finish; nothing was published."
+    if any(_is_of_checks(event) for event in failed):
+        outcome.refused = f"{publish.REFUSAL} {' '.join(violated)}"
+    elif any(event.step_key == dbt.STEP for event in failed):
+        outcome.refused = f"Nothing was published, because {dbt.complaint(settings)}"
+    else:
+        outcome.refused = " ".join(map(_sentence, failed)) or f"Nothing was published. {_of_run(result)}"
 
 
-def _sentence(event: dg.DagsterEvent) -> list[str]:
-    """A failed step as sentences for people."""
+def _blocks(event: dg.DagsterEvent) -> bool:
+    """Whether a check's evaluation is a blocking rule's violation."""
+    check = event.asset_check_evaluation_data
+    return not check.passed and check.severity == dg.AssetCheckSeverity.ERROR and bool(check.blocking)
+
+
+def _is_of_checks(event: dg.DagsterEvent) -> bool:
+    """Whether a step failed only because a blocking check did."""
+    error = event.step_failure_data.error
+    return error is not None and error.cls_name == "DagsterAssetCheckFailedError"
+
+
+def _sentence(event: dg.DagsterEvent) -> str:
+    """A failed step as a sentence for people."""
     failure = event.step_failure_data
     if failure.user_failure_data is not None and failure.user_failure_data.description:
-        return [failure.user_failure_data.description]
-    error = failure.error
-    while error is not None and error.cause is not None:
+        return failure.user_failure_data.description
+    return f"Step {event.step_key} failed ({_root(failure.error)[1]}); --debug shows where."
+
+
+def _of_run(result: dg.ExecuteInProcessResult) -> str:
+    """Why a run ended before any step failed.
+
+    Raises:
+        SettingsError: because the world cannot be opened as it is configured.
+    """
+    data = [event.job_failure_data for event in result.all_events if event.is_failure and not event.step_key]
+    kind, text = _root(data[-1].error if data else None)
+    if kind == SettingsError.__name__:
+        raise SettingsError(text)
+    return f"The run could not begin ({text}); --debug shows where."
+
+
+def _root(error: Any) -> tuple[str, str]:
+    """The class and first line of what an error comes down to: a wrong setting, or the first cause."""
+    while error is not None and error.cause is not None and error.cls_name != SettingsError.__name__:
         error = error.cause
-    text = error.message.strip() if error else "no reason was given"
-    return [f"Step {event.step_key} failed: {text}"]
+    if error is None:
+        return "", "no reason was given"
+    name, text = str(error.cls_name), error.message.strip()
+    lines = text.partition(f"{name}: ")[2].splitlines() or text.splitlines() or [name]
+    return name, lines[0] if name == SettingsError.__name__ else f"{name}: {lines[0].rstrip('.')}"
 
 
 def _quiet(debug: bool) -> None:

@@ -87,13 +87,23 @@ RULES: tuple[Rule, ...] = (
         "counters_agree",
         ("raw", "hf_models"),
         "At most 1 % of a day's models have had fewer downloads ever than in the last 30 days",
+        # Of a day that was pulled again only the later pull, which is the one that counts.
         """
-        select observed_on, pull_id, count(*) as models,
-            count(*) filter (where downloads_all_time < downloads_30d) as contradictions
-        from raw.hf_models
-        where downloads_all_time is not null and downloads_30d is not null
-        group by observed_on, pull_id
-        having contradictions > 0.01 * models
+        with days as (
+            select source, observed_on, pull_id, count(*) as models,
+                count(*) filter (where downloads_all_time < downloads_30d) as contradictions
+            from raw.hf_models
+            where downloads_all_time is not null and downloads_30d is not null
+            group by source, observed_on, pull_id
+        ),
+        newest as (
+            from days left join raw.pulls using (pull_id)
+            qualify row_number() over (
+                partition by days.source, observed_on order by fetched_at desc, pull_id desc
+            ) = 1
+        )
+        select observed_on, pull_id, models, contradictions
+        from newest where contradictions > 0.01 * models
         """,
     ),
     Rule(

@@ -32,6 +32,7 @@ from atom_dagster.resources import Home
 from atom_dagster.settings import DBT_PROJECT, Settings
 
 _TARGET = DBT_PROJECT / "target"
+STEP = "dbt_models"
 _SOURCES = ("*.sql", "*.yml", "*.csv")
 
 
@@ -127,6 +128,24 @@ def build_arguments(settings: Settings) -> list[str]:
     return ["build", "--exclude-resource-type", "unit_test", "--vars", _vars_argument(settings)]
 
 
+def complaint(settings: Settings) -> str:
+    """What the last dbt call failed at, to follow "because"."""
+    target = settings.home / "dbt"
+    try:
+        results = json.loads((target / "run_results.json").read_text())["results"]
+    except (OSError, ValueError, KeyError):
+        results = []
+    wrong = [result for result in results if result["status"] in {"error", "fail"}]
+    log = f"dbt's log is {target / 'dbt.log'}."
+    if not wrong:
+        return f"dbt ended before it built anything; {log}"
+    kind, _, name = wrong[0]["unique_id"].split(".")[:3]
+    lines = [line.strip() for line in str(wrong[0]["message"] or "").splitlines() if line.strip()]
+    what = f"dbt's {kind} {name} failed ({'; '.join(lines[:2]).rstrip('.')})"
+    more = f", and {len(wrong) - 1} more with it" if wrong[1:] else ""
+    return f"{what}{more}; {log}"
+
+
 def _vars_argument(settings: Settings) -> str:
     return json.dumps(build_vars(settings), sort_keys=True)
 
@@ -140,7 +159,7 @@ def dbt_models_asset() -> dg.AssetsDefinition:
         project=project,
         dagster_dbt_translator=TRANSLATOR,
         pool=WRITER_POOL,
-        name="dbt_models",
+        name=STEP,
     )
     def dbt_models(context: dg.AssetExecutionContext, home: Home, dbt: DbtCliResource) -> Iterator[Any]:
         settings = home.settings

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +28,7 @@ from atom_dagster.warehouse import STORAGE_VERSION
 
 BUILDS_KEPT = 3
 PUBLISHED_SCHEMA = "marts"
+REFUSAL = "Nothing was published, because a blocking rule is violated."
 
 
 class Refused(RuntimeError):
@@ -97,10 +98,7 @@ def publish(home: Path, connection: duckdb.DuckDBPyConnection, settings: Setting
     verdicts = rules.evaluate(connection, rules.RULES, settings.today())
     broken = [verdict for verdict in verdicts if verdict.rule.is_blocking and not verdict.passed]
     if broken:
-        raise Refused(
-            "Nothing was published, because a blocking rule is violated. "
-            + " ".join(verdict.sentence() for verdict in broken)
-        )
+        raise Refused(f"{REFUSAL} {' '.join(verdict.sentence() for verdict in broken)}")
     now = settings.now().astimezone(UTC)
     inputs = inputs_fingerprint(connection, settings)
     build = Build(
@@ -117,6 +115,8 @@ def publish(home: Path, connection: duckdb.DuckDBPyConnection, settings: Setting
         dagster_version=version("dagster"),
     )
     builds = home / "builds"
+    # A finished build is never touched: it may be the published one, and somebody may be reading it.
+    build = _under_a_free_name(build, builds)
     draft, final = builds / f".{build.build_id}.draft", builds / build.build_id
     for leftover in builds.glob(".*.draft"):
         shutil.rmtree(leftover)
@@ -124,12 +124,19 @@ def publish(home: Path, connection: duckdb.DuckDBPyConnection, settings: Setting
     _write_database(connection, draft, build, verdicts)
     (draft / "build.json").write_text(json.dumps(asdict(build), indent=2) + "\n")
     _write_checksums(draft)
-    if final.exists():
-        shutil.rmtree(final)
     draft.rename(final)
     _point_to(home / "published", final)
     _prune(builds, final)
     return build
+
+
+def _under_a_free_name(build: Build, builds: Path) -> Build:
+    again = 1
+    name = build.build_id
+    while (builds / name).exists():
+        again += 1
+        name = f"{build.build_id}-{again}"
+    return replace(build, build_id=name)
 
 
 def _write_database(

@@ -18,13 +18,22 @@ import duckdb
 
 from atom_dagster import checks, progress, sources
 from atom_dagster.landing import Landing, LandingError, Pull
-from atom_dagster.partitions import MONTHLY, month_of, months_between, next_month
+from atom_dagster.partitions import MONTHLY, month_of, months_between, next_month, spans
 from atom_dagster.preview import markdown_table
 from atom_dagster.resources import Home, World
 from atom_dagster.settings import Endpoints, Settings
-from atom_dagster.sources import SourceError, archive, hub, openrouter, registry
+from atom_dagster.sources import (
+    NotObservable,
+    RateLimited,
+    SourceError,
+    Unreachable,
+    archive,
+    hub,
+    openrouter,
+    registry,
+)
 from atom_dagster.sources.tables import TABLES, Reading
-from atom_dagster.warehouse import MonthLoad, replace_month
+from atom_dagster.warehouse import DuplicateKey, MonthLoad, replace_month
 
 WRITER_POOL = "duckdb_writer"
 LIST_UNOBSERVABLE = {"atom/unobservable": "list"}
@@ -33,8 +42,11 @@ LIST_UNOBSERVABLE = {"atom/unobservable": "list"}
 REFRESHED_DAYS = 45
 """OpenRouter restates past days: every pull asks again for the months that ended less than this ago."""
 
-FAULTS = (SourceError, LandingError)
+FAULTS = (SourceError, LandingError, DuplicateKey)
 """What may go wrong with one pull without costing its neighbours."""
+
+SILENCES = 3
+"""Snapshots in a row that nobody answers for, after which the archive is asked for no more."""
 
 _OWNERS = ["team:atom"]
 
@@ -63,10 +75,9 @@ def _spec(table: str, **options: Any) -> dg.AssetSpec:
 
 @dg.multi_asset(
     name="hub",
-    specs=[
-        _spec(table, skippable=True, deps=[["raw", "tracked_models"], ["raw", "organization_regions"]])
-        for table in ("hf_models", "hf_derivatives", "hf_probes")
-    ],
+    # No deps on the registry, whose lists a live pull reads: Dagster would skip the Hub whenever the
+    # registry fails, and the lists of last time serve as well. Its priority puts it first.
+    specs=[_spec(table, skippable=True) for table in ("hf_models", "hf_derivatives", "hf_probes")],
     check_specs=checks.specs_of("hf_models", "hf_derivatives"),
     partitions_def=MONTHLY,
     backfill_policy=dg.BackfillPolicy.single_run(),
@@ -139,6 +150,7 @@ def openrouter_models_asset(
     ],
     check_specs=checks.specs_of("tracked_models", "organization_regions"),
     pool=WRITER_POOL,
+    op_tags={"dagster/priority": "1"},
 )
 def registry_assets(
     context: dg.AssetExecutionContext, home: Home, world: World
@@ -188,6 +200,8 @@ def gather_hub(
             continue
         if month in observed:
             gathered.by_month[month] = observed[month]
+        elif gathered.errors:  # the archive might have observed it, and could not be asked
+            gathered.failed[month] = gathered.errors[0]
         else:
             span = f"{first:%Y-%m} to {last:%Y-%m}" if first and last else "no month"
             gathered.unobservable[month] = (
@@ -249,13 +263,14 @@ def _pull_snapshots(
         warn(problem)
     reach = timedelta(days=6 if endpoints.archive.folder_date_is == "week_start" else 0)
     landed = landing.pulls("hub_archive")
-    held = {(pull.facts["folder_date"], pull.pages[0].bytes) for pull in landed}
+    held = {(pull.facts["folder_date"], pull.pages[0].bytes, pull.facts["oid"]) for pull in landed}
     missing = [
         snapshot
         for snapshot in listed
         if {month_of(snapshot.folder_date), month_of(snapshot.folder_date + reach)} & wanted
-        and (snapshot.folder_date.isoformat(), snapshot.size) not in held
+        and (snapshot.folder_date.isoformat(), snapshot.size, snapshot.oid) not in held
     ]
+    silences = 0
     for done, snapshot in enumerate(missing):
         progress.report("Hub archive", done, len(missing))
         earlier = [pull for pull in landed if pull.facts["folder_date"] < snapshot.folder_date.isoformat()]
@@ -270,8 +285,15 @@ def _pull_snapshots(
                     previous_rows=previous.facts["rows"] if previous else None,
                 )
             )
+            silences = 0
         except FAULTS as error:
-            gathered.failed.setdefault(month_of(snapshot.folder_date), str(error))
+            silences = silences + 1 if isinstance(error, Unreachable) else 0
+            # Who does not answer, or says "later", is not asked a hundred times more.
+            ends = silences == SILENCES or isinstance(error, RateLimited)
+            for left in missing[done:] if ends else [snapshot]:
+                gathered.failed.setdefault(month_of(left.folder_date), str(error))
+            if ends:
+                break
     if missing:
         progress.report("Hub archive", len(missing), len(missing))
 
@@ -283,24 +305,33 @@ def gather_rankings(months: Sequence[date], home: Home, endpoints: Endpoints) ->
     yesterday = settings.today() - timedelta(days=1)
     first, last = endpoints.rankings_span or (openrouter.FIRST_DAY, yesterday)
     held = _rankings_by_month(landing)
+    in_reach = [month for month in months if month_of(first) <= month <= last]
+    # The months that may be restated are asked for by themselves: the same question tomorrow, and no
+    # new pull as long as the answer is the same.
     stale = yesterday - timedelta(days=REFRESHED_DAYS)
-    asked = [
-        month
-        for month in months
-        if month_of(first) <= month <= last and (month not in held or next_month(month) > stale)
-    ]
-    if asked:
+    unheld = [month for month in in_reach if month not in held and next_month(month) <= stale]
+    restated = [month for month in in_reach if next_month(month) > stale]
+    asked = unheld + restated
+    refusal: str | None = None
+    for span in (unheld, restated):
+        if not span:
+            continue
         try:
             openrouter.pull_rankings(
                 endpoints,
                 landing,
                 now=settings.now,
-                start=max(min(asked), first),
-                end=min(next_month(max(asked)) - timedelta(days=1), last),
+                start=max(min(span), first),
+                end=min(next_month(max(span)) - timedelta(days=1), last),
                 progress=lambda what, done, total: progress.report(f"OpenRouter {what}", done, total),
             )
         except FAULTS as error:
-            gathered.errors.append(str(error))
+            # Old months may be out of reach, as they are without a key; the newest never are.
+            if isinstance(error, NotObservable) and span is unheld:
+                refusal = str(error)
+            else:
+                gathered.errors.append(str(error))
+    if asked:
         held = _rankings_by_month(landing)
     for month in months:
         if month in held:
@@ -308,7 +339,7 @@ def gather_rankings(months: Sequence[date], home: Home, endpoints: Endpoints) ->
         elif gathered.errors and month in asked:
             gathered.failed[month] = gathered.errors[0]
         else:
-            gathered.unobservable[month] = (
+            gathered.unobservable[month] = refusal or (
                 f"OpenRouter's rankings cannot observe {month:%Y-%m}: here they run from {first} to {last}."
             )
     return gathered
@@ -389,13 +420,12 @@ def _conclude(
             },
         )
     )
-    sentences = list(
-        dict.fromkeys(
-            [*gathered.errors]
-            + [f"{month:%Y-%m}: {why}" for month, why in sorted(gathered.failed.items())]
-            + ([] if lists else [why for _, why in sorted(gathered.unobservable.items())])
-        )
-    )
+    failed: dict[str, list[date]] = {}
+    for month, why in sorted(gathered.failed.items()):
+        failed.setdefault(why, []).append(month)
+    sentences = [why for why in dict.fromkeys(gathered.errors) if why not in failed]
+    sentences += [f"{spans(which)}: {why}" for why, which in failed.items()]
+    sentences += [] if lists else [why for _, why in sorted(gathered.unobservable.items())]
     if gathered.unobservable and lists:
         context.log.info(f"{scope}: {len(gathered.unobservable)} of {len(months)} months are not observable.")
     if sentences:
