@@ -60,6 +60,8 @@ class Gathered:
     unobservable: dict[date, str] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     """Faults that belong to no single month, such as an archive that cannot be listed."""
+    listed: list[date] = field(default_factory=list)
+    """Days the archive has a folder for."""
 
 
 def _spec(table: str, **options: Any) -> dg.AssetSpec:
@@ -194,7 +196,8 @@ def gather_hub(
         observed.setdefault(month_of(archive.observed_on(pull)), []).append(pull)
     for pull in landing.pulls("hub_live"):
         observed.setdefault(month_of(date.fromisoformat(pull.facts["observed_on"])), []).append(pull)
-    first, last = min(observed, default=None), max(observed, default=None)
+    known = sorted({*observed, *map(month_of, gathered.listed)})
+    span = f"{known[0]:%Y-%m} to {known[-1]:%Y-%m}" if known else "no month"
     for month in months:
         if month in gathered.failed:
             continue
@@ -203,7 +206,6 @@ def gather_hub(
         elif gathered.errors:  # the archive might have observed it, and could not be asked
             gathered.failed[month] = gathered.errors[0]
         else:
-            span = f"{first:%Y-%m} to {last:%Y-%m}" if first and last else "no month"
             gathered.unobservable[month] = (
                 f"No source of Hub readings can observe {month:%Y-%m}: the live Hub knows only now,"
                 f" and the archive and landing of this world hold {span}."
@@ -259,6 +261,7 @@ def _pull_snapshots(
     except FAULTS as error:
         gathered.errors.append(str(error))
         return
+    gathered.listed = [snapshot.folder_date for snapshot in listed]
     for problem in problems:
         warn(problem)
     reach = timedelta(days=6 if endpoints.archive.folder_date_is == "week_start" else 0)

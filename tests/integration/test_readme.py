@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import ROOT, atom
 
 QUESTIONS = re.findall(
-    r"\*\*(.+\?)\*\*\n\n```sql\n(.+?)\n```\n\n```text\n(.+?)\n```", (ROOT / "README.md").read_text(), re.S
+    r"\*\*([^*\n]+\?)\*\*\n\n```sql\n(.+?)\n```\n\n```text\n(.+?)\n```", (ROOT / "README.md").read_text(), re.S
 )
 
 
