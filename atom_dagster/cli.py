@@ -139,7 +139,10 @@ def _run(settings: Settings, months: Sequence[date], *, debug: bool, everything:
     for failure in outcome.failures:
         _say(f"atom: {failure}")
     if outcome.build:
-        _say_built(settings, outcome.build, outcome.is_new)
+        state = "Published" if outcome.is_new else "Still published:"
+        if not (outcome.is_new or outcome.refused or outcome.failures):
+            state = "Nothing new; still published:"
+        _say_built(settings, outcome.build, state)
     if outcome.refused:
         return REFUSED
     if outcome.failures or (outcome.unobservable_everywhere and not everything):
@@ -161,7 +164,7 @@ def _say_world(settings: Settings) -> None:
     _err.print(f"[bold]atom[/] · {what}")
 
 
-def _say_built(settings: Settings, build: dict[str, Any], is_new: bool) -> None:
+def _say_built(settings: Settings, build: dict[str, Any], state: str) -> None:
     published = settings.home / "published" / "atom.duckdb"
     with _open_published(settings) as connection:
         tables = connection.execute(
@@ -171,9 +174,8 @@ def _say_built(settings: Settings, build: dict[str, Any], is_new: bool) -> None:
             "select min(month), max(month), count(distinct model_id)"
             " from marts.downloads_by_model_monthly where downloads is not null"
         ).fetchone()
-    word = "Published" if is_new else "Nothing new; still published:"
     synthetic = " · synthetic" if build["is_synthetic"] else ""
-    _out.print(f"\n{word} build [bold]{build['build_id']}[/]{synthetic}")
+    _out.print(f"\n{state} build [bold]{build['build_id']}[/]{synthetic}")
     if tables and span and span[0]:
         _out.print(f"  {tables[0]} marts · {span[2]} models measured · {span[0]:%Y-%m} to {span[1]:%Y-%m}")
     _out.print(f"  {_short(published)}")
@@ -371,7 +373,12 @@ def ui(settings: Settings, debug: bool, port: int) -> None:
         home = os.environ["DAGSTER_HOME"]
     # Started from its own home, Dagster finds one dagster.yaml, the world's.
     command = [
-        str(Path(sys.executable).parent / "dagster"),
+        sys.executable,
+        # Dagster recommends `dg dev` to developers; it does the same, and is no part of an installation.
+        "-W",
+        "ignore:Function `dev_command` is superseded:FutureWarning",
+        "-m",
+        "dagster",
         "dev",
         "--workspace",
         str(ROOT / "workspace.yaml"),

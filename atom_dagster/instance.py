@@ -44,10 +44,10 @@ def prepare_home(settings: Settings) -> Path:
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The world's instance, with the remains of killed processes cleared away.
 
-    A ``DAGSTER_HOME`` that is already set (a container's, with its own storage) is used as it is.
+    ``ATOM_DAGSTER_HOME`` names another instance (a container's, with its own storage). A ``DAGSTER_HOME``
+    of the user's other projects is not touched: worlds never share an instance by accident.
     """
-    configured = os.environ.get("DAGSTER_HOME")
-    home = Path(configured) if configured else prepare_home(settings)
+    home = settings.dagster_home or prepare_home(settings)
     os.environ["DAGSTER_HOME"] = str(home)
     with dg.DagsterInstance.from_config(str(home)) as instance:
         recover(instance)

@@ -264,8 +264,8 @@ class PullWriter:
         if not self.pages:
             raise ValueError("a pull without pages cannot be committed")
         source, scope = self._state["source"], self._state["scope"]
-        pull_id = _pull_id(source, scope, self.pages)
-        target = self._landing.root / source / pull_id
+        target = self._target(source, scope)
+        pull_id = target.name
         if not (target / MANIFEST).is_file():
             fetched_at = self._now().astimezone(UTC)
             manifest = {
@@ -290,6 +290,22 @@ class PullWriter:
         shutil.rmtree(self._folder, ignore_errors=True)
         self.pages = []
         return self._landing._load(target)
+
+    def _target(self, source: str, scope: str) -> Path:
+        """The folder of the newest pull of this scope if it has this content, else a new one.
+
+        A content that was replaced and has come back is a pull of its own, or its older date would
+        leave the one in between the newest for ever.
+        """
+        pull_id = _pull_id(source, scope, self.pages)
+        root = self._landing.root / source
+        of_scope = [pull for pull in self._landing.pulls(source) if pull.scope == scope]
+        known = [pull for pull in of_scope if pull.pull_id.startswith(pull_id)]
+        if not known:
+            return root / pull_id
+        if of_scope[-1] in known:
+            return root / of_scope[-1].pull_id
+        return root / f"{pull_id}-{len(known) + 1}"
 
     def _resumable(self) -> bool:
         try:

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import dagster as dg
 import duckdb
 
-from atom_dagster import partitions, progress
+from atom_dagster import inputs, partitions, progress
 from atom_dagster.assets import dbt, publish
 from atom_dagster.assets.raw import LIST_UNOBSERVABLE
 from atom_dagster.instance import PID_TAG, open_instance
@@ -106,9 +106,11 @@ def run(
         if not warehouse.path.exists():
             return outcome
         with warehouse.reading("comparison with the last build") as connection:
-            inputs = publish.inputs_fingerprint(connection, settings)
-        if outcome.build and outcome.build["inputs"] == inputs and not outcome.is_violated:
-            return outcome
+            present = inputs.BuiltFrom(inputs.digest(connection), inputs.build_vars(settings))
+        if outcome.build and not outcome.is_violated:
+            published = inputs.BuiltFrom(outcome.build["inputs"], outcome.build["vars"])
+            if published == present:
+                return outcome
         build = definitions.resolve_job_def(BUILD.name).execute_in_process(
             run_config={"loggers": console},
             instance=instance,

@@ -243,19 +243,10 @@ RULES: tuple[Rule, ...] = (
         ("marts", "inference_by_model_monthly"),
         "A month's models, with the row of all others, sum to what OpenRouter reported",
         """
-        with reported as (
-            select date_trunc('month', day)::date as month, day, source, pull_id, as_of,
-                sum(total_tokens) as tokens
-            from raw.openrouter_tokens group by all
+        with expected as (
+            select date_trunc('month', day)::date as month, sum(total_tokens) as tokens
+            from staging.stg_openrouter__tokens group by 1
         ),
-        newest as (
-            select month, day, tokens from reported
-            qualify row_number() over (
-                partition by day
-                order by source = 'openrouter_rankings' desc, as_of desc, pull_id desc
-            ) = 1
-        ),
-        expected as (select month, sum(tokens) as tokens from newest group by month),
         found as (
             select month, sum(tokens) as tokens from marts.inference_by_model_monthly group by month
         )

@@ -5,11 +5,13 @@ do (``assets``).
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 
 import dagster as dg
 
-from atom_dagster.partitions import month_of, next_month
+from atom_dagster.assets.raw import LIST_UNOBSERVABLE
+from atom_dagster.instance import recover
+from atom_dagster.partitions import month_of
 
 RAW = dg.AssetSelection.key_prefixes("raw")
 
@@ -30,12 +32,13 @@ BUILD = dg.define_asset_job(
     job=INGEST,
     cron_schedule="0 5 * * *",
     execution_timezone="UTC",
-    description="Every day at 05:00 UTC: one more reading of the current month.",
+    description="Every day at 05:00 UTC: one more reading of this month, and what came late for the last.",
 )
 def observe_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Ask for the current month's partition, once a day."""
+    """Ask for the current month, and for the one before: snapshots come late, tokens are restated."""
     day = context.scheduled_execution_time.date()
-    return dg.RunRequest(run_key=f"observe-{day}", partition_key=month_of(day).isoformat())
+    before = month_of(month_of(day) - timedelta(days=1))
+    return _range(f"observe-{day}", before, month_of(day))
 
 
 @dg.schedule(
@@ -45,15 +48,20 @@ def observe_daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     description="On the 1st at 07:00 UTC: close the month that has ended.",
 )
 def close_month(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Ask for the month that ended and the one that began, in one run."""
+    """Ask for the month that ended."""
     today = context.scheduled_execution_time.date()
     closed = month_of(today - timedelta(days=1))
+    return _range(f"close-{closed:%Y-%m}", closed, closed)
+
+
+def _range(run_key: str, first: date, last: date) -> dg.RunRequest:
+    """One run over these months; those no source can observe (yet) are listed."""
     return dg.RunRequest(
-        run_key=f"close-{closed:%Y-%m}",
+        run_key=run_key,
         tags={
-            "dagster/asset_partition_range_start": closed.isoformat(),
-            "dagster/asset_partition_range_end": next_month(closed).isoformat(),
-            "atom/unobservable": "list",
+            "dagster/asset_partition_range_start": first.isoformat(),
+            "dagster/asset_partition_range_end": last.isoformat(),
+            **LIST_UNOBSERVABLE,
         },
     )
 
@@ -88,8 +96,20 @@ def _build_for(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest]:
         yield dg.RunRequest(run_key=context.dagster_run.run_id)
 
 
+@dg.sensor(
+    name="clear_killed_runs",
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Fails runs whose process was killed and frees their slot in the writer's pool.",
+)
+def clear_killed_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """What the command line does when it starts, for those who only use the daemon."""
+    gone = recover(context.instance)
+    return dg.SkipReason(f"{len(gone)} killed runs were cleared." if gone else "No run was killed.")
+
+
 JOBS = [INGEST, BUILD]
 SCHEDULES = [observe_daily, close_month]
-SENSORS = [build_after_ingest, build_after_failed_ingest]
+SENSORS = [build_after_ingest, build_after_failed_ingest, clear_killed_runs]
 
 __all__ = ["BUILD", "INGEST", "JOBS", "SCHEDULES", "SENSORS"]

@@ -68,6 +68,10 @@ class Settings:
     """Live pulls: the whole Hub, or only the registry's organizations (no derivatives by others)."""
     faults: Path | None
     """Rules by which the loopback server misbehaves (tests only; see ``worlds.server``)."""
+    hub_endpoint: str = "https://huggingface.co"
+    """The live Hub, as ``huggingface_hub`` itself names it (``HF_ENDPOINT``)."""
+    dagster_home: Path | None = None
+    """A Dagster instance of its own making (a container's, with Postgres); None: the world's."""
     hf_token: str | None = field(default=None, repr=False)
     openrouter_key: str | None = field(default=None, repr=False)
 
@@ -76,7 +80,7 @@ class Settings:
         """Read the environment.
 
         ``ATOM_WORLD``, ``ATOM_HOME``, ``ATOM_SEED``, ``ATOM_NOW``, ``ATOM_HUB_SCOPE``, ``ATOM_FAULTS``,
-        ``HF_TOKEN`` and ``OPENROUTER_API_KEY``.
+        ``ATOM_DAGSTER_HOME``, ``HF_ENDPOINT``, ``HF_TOKEN`` and ``OPENROUTER_API_KEY``.
 
         Raises:
             SettingsError: a value cannot be understood.
@@ -107,6 +111,8 @@ class Settings:
             home=home,
             seed=seed,
             fixed_now=_instant(env.get("ATOM_NOW")),
+            hub_endpoint=(env.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/"),
+            dagster_home=Path(env["ATOM_DAGSTER_HOME"]) if env.get("ATOM_DAGSTER_HOME") else None,
             hub_scope=scope,  # type: ignore[arg-type]
             faults=Path(env["ATOM_FAULTS"]) if env.get("ATOM_FAULTS") else None,
             hf_token=env.get("HF_TOKEN") or None,
@@ -117,6 +123,12 @@ class Settings:
     def kind(self) -> str:
         """``sample``, ``live`` or ``recorded``."""
         return self.world.partition(":")[0]
+
+    @property
+    def world_name(self) -> str:
+        """The world as outputs name it: without the machine's path of a recorded one."""
+        kind, _, folder = self.world.partition(":")
+        return f"{kind}:{Path(folder).name}" if folder else kind
 
     def now(self) -> datetime:
         """The one clock: the present instant in UTC, or the one ``ATOM_NOW`` holds."""

@@ -198,12 +198,12 @@ def create_raw(connection: duckdb.DuckDBPyConnection) -> None:
             )
     if "loads" not in have:
         connection.execute(
-            "create table raw.loads (scope varchar, month date, fingerprint varchar not null,"
-            " primary key (scope, month))"
+            "create table raw.loads (scope varchar, month date, reader varchar not null,"
+            " pull_ids varchar[] not null, primary key (scope, month))"
         )
         connection.execute(
             "comment on table raw.loads is"
-            " 'Which pulls stand in the raw tables: a fingerprint by source and month.'"
+            " 'Which pulls stand in the raw tables, by source and month, and which reader loaded them.'"
         )
 
 
@@ -240,85 +240,86 @@ def replace_month(
     month: date | None,
     tables: Iterable[str],
     pulls: Iterable[Mapping[str, Any]],
-    fingerprint: str,
-    read: Callable[[], Iterable[Reading]],
+    reader: str,
+    read: Callable[[str], Reading],
 ) -> MonthLoad:
-    """Replace one month of a source's tables, in one transaction.
+    """Make one month of a source's tables hold exactly these pulls, in one transaction.
+
+    Rows of pulls that the same reader has loaded before stay; only new pulls are read, one at a time.
 
     Args:
         connection: A writing connection.
         scope: The source whose rows are replaced, as named in ``raw.loads``.
-        month: First day of the month, or None for undated tables, which are replaced whole.
+        month: First day of the month, or None for undated tables.
         tables: Raw tables the source fills.
         pulls: ``raw.pulls`` records of the pulls the rows come from.
-        fingerprint: Says which pulls and which reader make up the month; when it is the one that
-            stands, nothing is read or written.
-        read: Gives the month's readings; called only when needed. A failure leaves the month as it was.
+        reader: Digest of the code that turns answers into rows: other code, other rows.
+        read: Gives the reading of a pull by its id. A failure leaves the month as it was.
 
     Raises:
         DuplicateKey: two rows of a pull have one key; the month stays as it was.
     """
-    tables = list(tables)
+    tables, pulls = list(tables), list(pulls)
     key = month or date(1, 1, 1)
     standing = connection.execute(
-        "select fingerprint from raw.loads where scope = ? and month = ?", [scope, key]
+        "select reader, pull_ids from raw.loads where scope = ? and month = ?", [scope, key]
     ).fetchone()
-    if standing and standing[0] == fingerprint:
+    wanted = sorted(str(record["pull_id"]) for record in pulls)
+    held = set(standing[1]) if standing and standing[0] == reader else set()
+    if standing and standing[0] == reader and standing[1] == wanted:
         return MonthLoad(_count(connection, tables, month), 0, is_unchanged=True)
 
-    frames: dict[str, list[pl.DataFrame]] = {name: [] for name in tables}
-    rejected: list[pl.DataFrame] = []
-    for reading in read():
-        for name, frame in reading.frames.items():
-            dated = TABLES[name].dated_by
-            frames[name].append(
-                frame
-                if month is None or dated is None
-                else frame.filter(pl.col(dated).dt.month_start() == month)
-            )
-        rejected.append(reading.quarantine)
-    pulls = list(pulls)
-    _require_keys(frames)
-
+    rejected = 0
     connection.execute("begin")
     try:
         for name in tables:
-            table = TABLES[name]
-            if month is None or table.dated_by is None:
-                connection.execute(f"delete from raw.{name}")
-            else:
-                connection.execute(
-                    f"delete from raw.{name} where {table.dated_by} >= ?"
-                    f" and {table.dated_by} < ?::date + interval 1 month",
-                    [month, month],
-                )
-            for frame in frames[name]:
+            connection.execute(
+                f"delete from raw.{name} where {_within(name, month)}"
+                " and not list_contains(?::varchar[], pull_id)",
+                [sorted(held & set(wanted))],
+            )
+        for record in sorted(pulls, key=lambda record: str(record["pull_id"])):
+            if record["pull_id"] in held:
+                continue
+            reading = read(str(record["pull_id"]))
+            for name, frame in reading.frames.items():
+                dated = TABLES[name].dated_by
+                if month is not None and dated is not None:
+                    frame = frame.filter(pl.col(dated).dt.month_start() == month)
+                _require_key(name, frame)
                 _insert(connection, name, frame)
-        ids = [record["pull_id"] for record in pulls]
-        connection.execute("delete from raw.pulls where pull_id in (select unnest(?::varchar[]))", [ids])
-        connection.execute("delete from raw.quarantine where pull_id in (select unnest(?::varchar[]))", [ids])
-        _insert(connection, "pulls", pl.DataFrame(pulls, schema=PULLS.schema))
-        for frame in rejected:
-            _insert(connection, "quarantine", frame)
-        connection.execute("insert or replace into raw.loads values (?, ?, ?)", [scope, key, fingerprint])
+            rejected += len(reading.quarantine)
+            for name in ("pulls", "quarantine"):
+                connection.execute(f"delete from raw.{name} where pull_id = ?", [record["pull_id"]])
+            _insert(connection, "pulls", pl.DataFrame([record], schema=PULLS.schema))
+            _insert(connection, "quarantine", reading.quarantine)
+        connection.execute(
+            "insert or replace into raw.loads values (?, ?, ?, ?)", [scope, key, reader, wanted]
+        )
         connection.execute("commit")
     except BaseException:
         connection.execute("rollback")
         raise
-    return MonthLoad(_count(connection, tables, month), sum(map(len, rejected)), is_unchanged=False)
+    return MonthLoad(_count(connection, tables, month), rejected, is_unchanged=False)
 
 
-def _require_keys(frames: Mapping[str, list[pl.DataFrame]]) -> None:
-    """Refuse frames with two rows of one key; every key ends in pull_id, and a frame is of one pull."""
-    for name, readings in frames.items():
-        key = list(TABLES[name].key)
-        for frame in readings:
-            if frame.n_unique(subset=key) < frame.height:
-                twice = frame.filter(pl.struct(key).is_duplicated())
-                raise DuplicateKey(
-                    f"raw.{name} would hold two rows of one key, such as {twice.row(0, named=True)};"
-                    " nothing was loaded."
-                )
+def _within(table: str, month: date | None) -> str:
+    """SQL that picks the rows of a month; every row when there is none."""
+    dated = TABLES[table].dated_by
+    if month is None or dated is None:
+        return "true"
+    return f"{dated} >= date '{month}' and {dated} < date '{month}' + interval 1 month"
+
+
+def _require_key(name: str, frame: pl.DataFrame) -> None:
+    """Refuse a frame with two rows of one key; every key ends in pull_id, and a frame is of one pull."""
+    key = list(TABLES[name].key)
+    if frame.n_unique(subset=key) < frame.height:
+        twice = frame.filter(pl.struct(key).is_duplicated())
+        raise DuplicateKey(
+            f"raw.{name} would hold two rows of one key, such as {twice.row(0, named=True)};"
+            " nothing was loaded."
+        )
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
@@ -331,14 +332,8 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFra
 
 
 def _count(connection: duckdb.DuckDBPyConnection, tables: list[str], month: date | None) -> dict[str, int]:
-    parts = []
-    for name in tables:
-        dated = TABLES[name].dated_by
-        where = (
-            ""
-            if month is None or dated is None
-            else f" where {dated} >= date '{month}' and {dated} < date '{month}' + interval 1 month"
-        )
-        parts.append(f"select '{name}' as name, count(*) as rows from raw.{name}{where}")
-    rows = connection.execute(" union all ".join(parts)).fetchall()
-    return dict(rows)
+    parts = [
+        f"select '{name}' as name, count(*) as rows from raw.{name} where {_within(name, month)}"
+        for name in tables
+    ]
+    return dict(connection.execute(" union all ".join(parts)).fetchall())

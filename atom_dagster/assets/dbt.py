@@ -5,7 +5,6 @@ transformation (``dbt_project``).
 """
 
 import fcntl
-import hashlib
 import json
 import shutil
 import subprocess
@@ -25,26 +24,14 @@ from dagster_dbt import (
     dbt_assets,
 )
 
-from atom_dagster import progress
+from atom_dagster import inputs, progress
 from atom_dagster.assets.raw import WRITER_POOL
+from atom_dagster.inputs import DBT_TARGET, build_vars, project_digest
 from atom_dagster.preview import markdown_table
 from atom_dagster.resources import Home
 from atom_dagster.settings import DBT_PROJECT, Settings
 
-_TARGET = DBT_PROJECT / "target"
 STEP = "dbt_models"
-_SOURCES = ("*.sql", "*.yml", "*.csv")
-
-
-def project_fingerprint() -> str:
-    """A digest of every file of the dbt project: models, seeds, macros, tests, configuration."""
-    digest = hashlib.sha256()
-    for pattern in _SOURCES:
-        for file in sorted(DBT_PROJECT.rglob(pattern)):
-            if _TARGET not in file.parents:
-                digest.update(str(file.relative_to(DBT_PROJECT)).encode())
-                digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def ensure_manifest() -> Path:
@@ -53,24 +40,24 @@ def ensure_manifest() -> Path:
     Raises:
         RuntimeError: dbt cannot parse the project; the message holds its last lines.
     """
-    manifest, stamp = _TARGET / "manifest.json", _TARGET / "manifest.fingerprint"
-    fingerprint = project_fingerprint()
+    manifest, stamp = DBT_TARGET / "manifest.json", DBT_TARGET / "manifest.fingerprint"
+    fingerprint = project_digest()
 
     def is_current() -> bool:
         return manifest.exists() and stamp.exists() and stamp.read_text() == fingerprint
 
     if is_current():
         return manifest
-    _TARGET.mkdir(exist_ok=True)
-    with (_TARGET / ".parse.lock").open("w") as lock:
+    DBT_TARGET.mkdir(exist_ok=True)
+    with (DBT_TARGET / ".parse.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not is_current():
             # Partial parsing misses changed seeds and unit-test rows. The vars are the build's, since
             # dbt parses everything again when they differ.
             done = subprocess.run(  # noqa: S603
                 [sys.executable, "-m", "atom_dagster.dbt_launcher", "parse", "--no-partial-parse",
-                 "--quiet", "--vars", _vars_argument(Settings.from_env()),
-                 "--target-path", str(_TARGET), "--log-path", str(_TARGET)],
+                 "--quiet", "--vars", build_vars(Settings.from_env()),
+                 "--target-path", str(DBT_TARGET), "--log-path", str(DBT_TARGET)],
                 capture_output=True,
                 text=True,
                 cwd=DBT_PROJECT,
@@ -80,11 +67,6 @@ def ensure_manifest() -> Path:
                 raise RuntimeError("dbt cannot parse the project:\n" + (done.stdout + done.stderr)[-3000:])
             stamp.write_text(fingerprint)
     return manifest
-
-
-def build_vars(settings: Settings) -> dict[str, Any]:
-    """The dbt vars that come from outside the project: the day the clock shows."""
-    return {"today": settings.today().isoformat()}
 
 
 class Translator(DagsterDbtTranslator):
@@ -114,7 +96,7 @@ TRANSLATOR = Translator(DagsterDbtTranslatorSettings(enable_code_references=Fals
 def dbt_project() -> DbtProject:
     """The dbt project with its parsed manifest."""
     ensure_manifest()
-    return DbtProject(project_dir=DBT_PROJECT, profiles_dir=DBT_PROJECT, target_path=_TARGET)
+    return DbtProject(project_dir=DBT_PROJECT, profiles_dir=DBT_PROJECT, target_path=DBT_TARGET)
 
 
 def dbt_resource() -> DbtCliResource:
@@ -125,7 +107,7 @@ def dbt_resource() -> DbtCliResource:
 
 def build_arguments(settings: Settings) -> list[str]:
     """The arguments of the one dbt call; unit tests are the test command's business."""
-    return ["build", "--exclude-resource-type", "unit_test", "--vars", _vars_argument(settings)]
+    return ["build", "--exclude-resource-type", "unit_test", "--vars", build_vars(settings)]
 
 
 def complaint(settings: Settings) -> str:
@@ -146,10 +128,6 @@ def complaint(settings: Settings) -> str:
     return f"{what}{more}; {log}"
 
 
-def _vars_argument(settings: Settings) -> str:
-    return json.dumps(build_vars(settings), sort_keys=True)
-
-
 def dbt_models_asset() -> dg.AssetsDefinition:
     """The asset definition of the whole dbt project (made when definitions are loaded)."""
     project = dbt_project()
@@ -167,9 +145,18 @@ def dbt_models_asset() -> dg.AssetsDefinition:
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
         total = len(context.selected_asset_keys) + len(context.selected_asset_check_keys)
+        with home.warehouse.writing("start of a build") as connection:
+            built_from = inputs.BuiltFrom(inputs.digest(connection), build_vars(settings))
+            is_whole = (
+                context.selected_asset_keys == context.assets_def.keys
+                or inputs.of_marts(connection) == built_from
+            )
+            inputs.note(connection, None)
         invocation = dbt.cli(build_arguments(settings), context=context, target_path=target)
         yield from _counted(invocation, total)
-        with home.warehouse.reading("row counts of dbt's tables") as connection:
+        # Reached only when every model was built and every test passed.
+        with home.warehouse.writing("end of a build") as connection:
+            inputs.note(connection, built_from if is_whole else None)
             _describe(context, connection)
 
     return dbt_models

@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from atom_dagster import __version__, rules
-from atom_dagster.assets.dbt import build_vars, project_fingerprint
+from atom_dagster import __version__, inputs, rules
 from atom_dagster.assets.raw import WRITER_POOL
 from atom_dagster.preview import markdown_table
 from atom_dagster.resources import Home
@@ -44,7 +43,7 @@ class Build:
     is_synthetic: bool
     built_at: str
     inputs: str
-    """Digest of loaded pulls, code, seeds and vars: the same inputs give the same marts."""
+    """Digest of loaded pulls, code and seeds: with the same vars, the same inputs give the same marts."""
     code: str
     """Digest of the package and the dbt project."""
     vars: str
@@ -52,28 +51,6 @@ class Build:
     duckdb_version: str
     dbt_version: str
     dagster_version: str
-
-
-def code_fingerprint() -> str:
-    """A digest of the package's code and of the dbt project."""
-    package = Path(__file__).parent.parent
-    digest = hashlib.sha256(project_fingerprint().encode())
-    for file in sorted(package.rglob("*.py")):
-        digest.update(str(file.relative_to(package)).encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
-def inputs_fingerprint(connection: duckdb.DuckDBPyConnection, settings: Settings) -> str:
-    """A digest of everything the marts are computed from."""
-    digest = hashlib.sha256(code_fingerprint().encode())
-    digest.update(json.dumps(build_vars(settings), sort_keys=True).encode())
-    try:
-        loads = connection.execute("select * from raw.loads order by all").fetchall()
-    except duckdb.CatalogException:
-        loads = []
-    digest.update(repr(loads).encode())
-    return digest.hexdigest()
 
 
 def published_build(home: Path) -> dict[str, Any] | None:
@@ -99,16 +76,21 @@ def publish(home: Path, connection: duckdb.DuckDBPyConnection, settings: Setting
     broken = [verdict for verdict in verdicts if verdict.rule.is_blocking and not verdict.passed]
     if broken:
         raise Refused(f"{REFUSAL} {' '.join(verdict.sentence() for verdict in broken)}")
+    built_from = inputs.of_marts(connection)
+    if built_from is None or built_from.digest != inputs.digest(connection):
+        raise Refused(
+            "Nothing was published, because the marts were not built whole from what is loaded now;"
+            " materialize the dbt models (or run `atom run`), then publish."
+        )
     now = settings.now().astimezone(UTC)
-    inputs = inputs_fingerprint(connection, settings)
     build = Build(
-        build_id=f"{now:%Y%m%dT%H%M%SZ}-{inputs[:8]}",
-        world=settings.world,
+        build_id=f"{now:%Y%m%dT%H%M%SZ}-{built_from.digest[:8]}",
+        world=settings.world_name,
         is_synthetic=settings.kind == "sample",
         built_at=now.isoformat(timespec="seconds"),
-        inputs=inputs,
-        code=code_fingerprint(),
-        vars=json.dumps(build_vars(settings), sort_keys=True),
+        inputs=built_from.digest,
+        code=inputs.code_digest(),
+        vars=built_from.vars,
         atom_version=__version__,
         duckdb_version=duckdb.__version__,
         dbt_version=version("dbt-core"),
@@ -156,12 +138,17 @@ def _write_database(
         connection.execute(f"create schema published.{PUBLISHED_SCHEMA}")
         connection.execute("create schema published.meta")
         connection.execute("use published")
+        marks = (
+            f"world: {_literal(build.world)}, is_synthetic: '{str(build.is_synthetic).lower()}',"
+            f" build_id: '{build.build_id}'"
+        )
         for name, ddl, comment, _ in tables:
             _copy_table(connection, source[0], name, ddl, comment)
             order = _order(connection, name)
             connection.execute(
                 f"copy (select * from {PUBLISHED_SCHEMA}.{name} order by {order})"
-                f" to '{draft / 'parquet' / name}.parquet' (format parquet, compression zstd)"
+                f" to '{draft / 'parquet' / name}.parquet'"
+                f" (format parquet, compression zstd, kv_metadata {{{marks}}})"
             )
         _write_meta(connection, source[0], build, verdicts)
     finally:
@@ -220,7 +207,7 @@ _META_COLUMNS = {
         "world": "the world measured",
         "is_synthetic": "whether the numbers are simulated",
         "built_at": "UTC instant of publication, ISO 8601",
-        "inputs": "sha256 of loaded pulls, code, seeds and vars",
+        "inputs": "sha256 of loaded pulls, code and seeds",
         "code": "sha256 of the package and the dbt project",
         "vars": "dbt vars passed, JSON",
         "atom_version": "version of this project",
@@ -361,8 +348,3 @@ def publish_asset(upstream: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         )
 
     return published
-
-
-def built_at(build: Mapping[str, Any]) -> datetime:
-    """The instant a build was published."""
-    return datetime.fromisoformat(build["built_at"])

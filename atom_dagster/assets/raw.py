@@ -312,7 +312,8 @@ def gather_rankings(months: Sequence[date], home: Home, endpoints: Endpoints) ->
     # The months that may be restated are asked for by themselves: the same question tomorrow, and no
     # new pull as long as the answer is the same.
     stale = yesterday - timedelta(days=REFRESHED_DAYS)
-    unheld = [month for month in in_reach if month not in held and next_month(month) <= stale]
+    whole = _wholly_asked(landing, first, last)
+    unheld = [month for month in in_reach if month not in whole and next_month(month) <= stale]
     restated = [month for month in in_reach if next_month(month) > stale]
     asked = unheld + restated
     refusal: str | None = None
@@ -348,12 +349,30 @@ def gather_rankings(months: Sequence[date], home: Home, endpoints: Endpoints) ->
     return gathered
 
 
+def _wholly_asked(landing: Landing, first: date, last: date) -> set[date]:
+    """Months that one pull asked for to their end, as far as they can be asked for.
+
+    By the days asked, not the days that came: some are missing at the source.
+    """
+    whole = set()
+    for pull in _rankings(landing):
+        start, end = (date.fromisoformat(pull.facts[edge]) for edge in ("start", "end"))
+        for month in months_between(start, end):
+            month_end = next_month(month) - timedelta(days=1)
+            if start <= max(month, first) and end >= min(month_end, last):
+                whole.add(month)
+    return whole
+
+
+def _rankings(landing: Landing) -> list[Pull]:
+    return landing.pulls("openrouter_rankings") + landing.pulls("openrouter_export")
+
+
 def _rankings_by_month(landing: Landing) -> dict[date, list[Pull]]:
     by_month: dict[date, list[Pull]] = {}
-    for source in ("openrouter_rankings", "openrouter_export"):
-        for pull in landing.pulls(source):
-            for month in months_between(*openrouter.days(pull)):
-                by_month.setdefault(month, []).append(pull)
+    for pull in _rankings(landing):
+        for month in months_between(*openrouter.days(pull)):
+            by_month.setdefault(month, []).append(pull)
     return by_month
 
 
@@ -382,7 +401,7 @@ def _materialize_months(
         for done, (month, pulls) in enumerate(sorted(gathered.by_month.items())):
             progress.report(f"load {scope}", done, len(gathered.by_month))
             try:
-                loaded = _replace(connection, scope, month, tables, pulls, reading_of)
+                loaded = _replace(connection, home.landing, scope, month, tables, pulls, reading_of)
             except FAULTS as error:
                 gathered.failed[month] = str(error)
                 continue
@@ -453,7 +472,7 @@ def _materialize_whole(
         pull()
         pulls = landing.pulls(scope)
         with home.warehouse.writing(f"load of {scope}") as connection:
-            loaded = _replace(connection, scope, None, tables, pulls, read)
+            loaded = _replace(connection, landing, scope, None, tables, pulls, read)
             for table in tables:
                 yield dg.MaterializeResult(
                     asset_key=["raw", table],
@@ -467,20 +486,28 @@ def _materialize_whole(
 
 def _replace(
     connection: duckdb.DuckDBPyConnection,
+    landing: Landing,
     scope: str,
     month: date | None,
     tables: Iterable[str],
     pulls: list[Pull],
     read: Callable[[Pull], Reading],
 ) -> MonthLoad:
+    by_id = {pull.pull_id: pull for pull in pulls}
+
+    def verified(pull_id: str) -> Reading:
+        if damage := landing.verify(by_id[pull_id]):
+            raise LandingError(" ".join(damage))
+        return read(by_id[pull_id])
+
     return replace_month(
         connection,
         scope=scope,
         month=month,
         tables=tables,
         pulls=[pull.record() for pull in pulls],
-        fingerprint=_fingerprint(pulls),
-        read=lambda: (read(pull) for pull in pulls),
+        reader=_reader_version(),
+        read=verified,
     )
 
 
@@ -492,11 +519,6 @@ def _reader_version() -> str:
     for file in sorted(folder.glob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()
-
-
-def _fingerprint(pulls: Iterable[Pull]) -> str:
-    text = "\n".join([_reader_version(), *sorted(pull.pull_id for pull in pulls)])
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _metadata(

@@ -44,7 +44,9 @@ def _required(type_: pl.DataType | type[pl.DataType], comment: str) -> Column:
 
 
 PULL_ID = _required(pl.String, "The pull this row came from; see raw.pulls.")
-SOURCE = _required(pl.String, "hub_live, hub_archive, openrouter_rankings, openrouter_export or registry.")
+SOURCE = _required(
+    pl.String, "hub_live, hub_archive, openrouter_rankings, openrouter_export, openrouter_models or registry."
+)
 OBSERVED_ON = _required(pl.Date, "UTC day whose 00:00 the counters stand at (definitions 0.2, 1.1).")
 DOWNLOADS_30D = Column(pl.Int64, "Downloads in the 30 days before observed_on (Hub: downloads).")
 DOWNLOADS_ALL_TIME = Column(pl.Int64, "Downloads since creation (Hub: downloadsAllTime).")

@@ -6,16 +6,14 @@ are read (``sources``; worlds and sources meet on the wire only).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event
 
 from atom_dagster.settings import Archive, Endpoints, Settings
 from atom_dagster.worlds.sample_truth import Truth, truth
 
-__all__ = ["Truth", "open_world", "serve", "truth"]
+__all__ = ["Truth", "open_world", "truth"]
 
-HUB = "https://huggingface.co"
 OPENROUTER = "https://openrouter.ai"
 REGISTRY = "https://raw.githubusercontent.com/Interconnects-AI/tracked-models/main"
 SNAPSHOTS = "hfmlsoc/hub_weekly_snapshots"
@@ -45,20 +43,13 @@ def open_world(settings: Settings) -> Iterator[Endpoints]:
 def live(settings: Settings) -> Endpoints:
     """The real services, with the credentials that settings hold."""
     return Endpoints(
-        world=settings.world,
+        world=settings.world_name,
         is_synthetic=False,
-        hub=HUB,
-        archive=Archive(HUB, SNAPSHOTS, "complete", "week_start"),
+        hub=settings.hub_endpoint,
+        archive=Archive(settings.hub_endpoint, SNAPSHOTS, "complete", "week_start"),
         openrouter=OPENROUTER,
         catalogues=(f"{OPENROUTER}/api/v1/models",),
         registry=REGISTRY,
         hub_token=settings.hf_token,
         openrouter_key=settings.openrouter_key,
     )
-
-
-def serve(settings: Settings, ready: Callable[[Endpoints], None]) -> None:
-    """Serve the world in the foreground until interrupted; ``ready`` is told the endpoints."""
-    with open_world(settings) as endpoints:
-        ready(endpoints)
-        Event().wait()

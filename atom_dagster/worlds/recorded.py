@@ -66,7 +66,7 @@ def open_recorded(settings: Settings) -> Iterator[Endpoints]:
         if told.archive:
             archive = Archive(f"{base}/archive", REPO, told.kind, told.folder_date_is)  # type: ignore[arg-type]
         yield Endpoints(
-            world=settings.world,
+            world=settings.world_name,
             is_synthetic=False,
             hub=None,
             archive=archive,

@@ -36,7 +36,7 @@ def open_sample(settings: Settings) -> Iterator[Endpoints]:
     state = State(ensure(settings.home / "world", settings.seed))
     with serving(Sample(state, settings), settings.now, settings.faults) as base:
         yield Endpoints(
-            world=settings.world,
+            world=settings.world_name,
             is_synthetic=True,
             hub=f"{base}/hub",
             archive=Archive(f"{base}/hub", REPO, "complete", "observed_on"),

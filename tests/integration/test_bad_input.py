@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from atom_dagster.sources import archive, http
 from atom_dagster.worlds import open_world
 from atom_dagster.worlds.corruption import spoil
 from atom_dagster.worlds.sample import KEY
-from tests.conftest import SHARED, Finished, atom_environment
+from tests.conftest import Finished, atom_environment
 from tests.integration.test_killed import assert_same_marts
 
 SECRETS = {"HF_TOKEN": "hf_MineAlone123", "OPENROUTER_API_KEY": "sk-or-MineAlone456"}
@@ -186,17 +185,17 @@ PARTS = {
     "archive: file is a web page": ([{"path": FILES, "body": "html"}], "bytes"),
     "archive: file cut short": ([{"path": FILES, "truncate": True}], "bytes"),
     "archive: file torn": ([{"path": FILES, "torn": True}], ""),
-    "archive: file with a renamed column": (["rename:downloadsAllTime=downloads_all_time"], "'downloadsAllTime'"),
+    "archive: file with a renamed column": (["rename:likes=Likes"], "a field 'Likes' where 'likes'"),
     "archive: file without a column": (["drop:downloads"], "lacks the field 'downloads'"),
     "archive: file without a row": (["no_rows"], "holds no model"),
     "archive: file of far fewer rows": (["half_rows", "half_rows"], "less than half"),
-    "hub: gzip cut short": ([{"path": "hub/api/models", "truncate": True}], "The Hub keeps sending a torn answer"),
+    "hub: gzip cut short": ([{"path": "hub/api/models", "truncate": True}], "a torn answer"),
     "hub: no model": ([{"path": "hub/api/models", "corrupt": ["no_rows"]}], "listed no model at all"),
     "hub: a renamed field": (
         [{"path": "hub/api/models", "corrupt": ["rename:downloadsAllTime=downloads_all_time"]}],
         "'downloadsAllTime'",
     ),
-    "rankings: gzip cut short": ([{"path": "rankings-daily", "truncate": True}], "OpenRouter keeps sending a torn answer"),
+    "rankings: gzip cut short": ([{"path": "rankings-daily", "truncate": True}], "a torn answer"),
     "rankings: no row": ([{"path": "rankings-daily", "corrupt": ["no_rows"]}], "an empty list"),
     "rankings: a renamed field": (
         [{"path": "rankings-daily", "corrupt": ["rename:total_tokens=tokens"]}],
@@ -263,27 +262,47 @@ def test_what_loaded_is_published_although_sources_failed(place: Place):
     before = place.build()
     rules: list[Rule] = [{"path": "^/registry", "status": 401}, {"path": "^/openrouter", "status": 403}]
     # A day later, so that there is something new to load and to build.
-    ended = place.run("backfill", "--from", FAR, "--to", OPEN, faults_are=rules, ATOM_NOW="2026-11-13T06:00:00Z")
+    ended = place.run(
+        "backfill", "--from", FAR, "--to", OPEN, faults_are=rules, ATOM_NOW="2026-11-13T06:00:00Z"
+    )
     _asked(ended, 3, "The registry refused", "OpenRouter refused")
     assert "Published build" in ended.stdout
     assert place.build() != before
     [(newest,)] = place.published("select max(observed_on) from marts.observations")
     assert newest == date(2026, 11, 13)
-    again = place.warehouse("select count(*) from raw.hf_models where strftime(observed_on, '%Y-%m') = ?", FAR)
+    again = place.warehouse(
+        "select count(*) from raw.hf_models where strftime(observed_on, '%Y-%m') = ?", FAR
+    )
     assert again == rows
     # The registry's lists of last time were used: models missing from the crawl were asked for by name.
-    assert place.warehouse("select count(*) > 0 from raw.hf_probes where observed_on = date '2026-11-13'") == [(True,)]
+    assert place.warehouse(
+        "select count(*) > 0 from raw.hf_probes where observed_on = date '2026-11-13'"
+    ) == [(True,)]
+
+
+def _model_without_size_and_date(place: Place, now: str) -> Rule:
+    """A rule that slips a model of an unknown lab into the live list, with as little as can be."""
+    settings = Settings.from_env(atom_environment(place.home, ATOM_NOW=now))
+    with open_world(settings) as endpoints:
+        page = httpx.get(f"{endpoints.hub}/api/models?limit=1000&sort=createdAt&direction=-1").text
+    second = f'{{"_id":"{json.loads(page)[1]["_id"]}"'
+    assert page.count(second) == 1
+    thing = {"_id": "f" * 24, "id": "nobody-knows/Thing", "downloads": 5, "downloadsAllTime": 9}
+    row = json.dumps(thing | {"likes": 0, "tags": []})
+    return {"path": "hub/api/models", "replace": {second: f"{row},{second}"}}
 
 
 def test_bad_rows_are_set_aside_and_their_neighbours_stay(place: Place):
     """One bad row of every kind in every source; a lab nobody knows; a model without size or date."""
     place.forget(FAR)
     days = sorted(file.stem for file in (place.home / "world").glob(f"*/archive/{FAR}-*.parquet"))
-    ways = ["negative", "overflow", "future", "no_ids"]
+    ways, later = ["negative", "overflow", "future", "no_ids"], "2026-11-13T06:00:00Z"
     rules = [rule for day, way in zip(days, ways, strict=False) for rule in _spoilt_file(place, day, way)]
     rules += [
-        {"path": "hub/api/models.*cursor", "times": 1, "corrupt": ["not_a_number", "duplicates"]},
+        _model_without_size_and_date(place, later),
         {"path": "hub/api/models", "times": 1, "corrupt": ["future"]},
+        {"path": "hub/api/models.*cursor", "times": 1, "corrupt": ["not_a_number"]},
+        {"path": "hub/api/models.*cursor", "after": 1, "times": 1, "corrupt": ["duplicates"]},
         {"path": "rankings-daily.*2026-11", "corrupt": ["overflow"]},
         {
             "path": "registry/models.csv",
@@ -298,18 +317,19 @@ def test_bad_rows_are_set_aside_and_their_neighbours_stay(place: Place):
         },
         {
             "path": "release_date_corrections.csv",
-            "replace": {"actual_release_date,notes\n": "actual_release_date,notes\na/x,2026-01-01,2035-01-01,\n"},
+            "replace": {
+                "actual_release_date,notes\n": "actual_release_date,notes\na/x,2026-01-01,2035-01-01,\n"
+            },
         },
         {"path": "openrouter/api/v1/models", "corrupt": ["future"]},
-        # A model of a known lab that shows neither its size nor when it was made.
-        {"path": "hub/api/models", "replace": _without_size_and_date(place)},
     ]
     before = place.warehouse("select observed_on, count(*) from raw.hf_models group by all")
-    ended = place.run("backfill", "--from", FAR, "--to", OPEN, faults_are=rules, ATOM_NOW="2026-11-13T06:00:00Z")
+    ended = place.run("backfill", "--from", FAR, "--to", OPEN, faults_are=rules, ATOM_NOW=later)
     _asked(ended, 0)
     assert ended.complaints == []
     aside = place.warehouse(
-        "select source, table_name, reason, count(*) from raw.quarantine join raw.pulls using (pull_id, source)"
+        "select source, table_name, reason, count(*)"
+        " from raw.quarantine join raw.pulls using (pull_id, source)"
         " where fetched_at >= timestamp '2026-11-13' group by all"
     )
     found = {(source, table, reason): count for source, table, reason, count in aside}
@@ -335,23 +355,36 @@ def test_bad_rows_are_set_aside_and_their_neighbours_stay(place: Place):
     lost = {day: rows - after[day] for day, rows in before if rows != after[day]}
     assert lost == dict.fromkeys(map(date.fromisoformat, days[: len(ways)]), 1)
     # Nothing of the bad values reaches the marts.
-    assert place.published("select count(*) from marts.models where release_date > date '2026-11-13'") == [(0,)]
+    assert place.published("select count(*) from marts.models where release_date > date '2026-11-13'") == [
+        (0,)
+    ]
     assert place.published("select min(tokens) >= 0 from marts.inference_by_model_monthly") == [(True,)]
     [unknown] = place.published(
-        "select organization, region, country, total_params_b, size_bucket, release_date, tracked_list"
-        " from marts.models where model_id = 'nobody-knows/Thing'"
+        "select organization, region, country, total_params_b, size_bucket, release_date, tracked_list,"
+        " last_observed_on from marts.models where model_id = 'nobody-knows/Thing'"
     )
-    assert unknown == ("nobody-knows", "unknown", None, None, None, None, "core")
-    [bare] = place.published(
-        "select total_params_b, size_bucket, release_date, last_observed_on from marts.models where model_id = ?",
-        _bare_model(place),
-    )
-    assert bare[3] == date(2026, 11, 13)
+    assert unknown == ("nobody-knows", "unknown", None, None, None, None, "core", date(2026, 11, 13))
 
 
-def _bare_model(place: Place) -> str:
-    return "x"
-
-
-def _without_size_and_date(place: Place) -> dict[str, str]:
-    return {}
+def test_a_month_that_contradicts_itself_keeps_the_old_build_published(place: Place):
+    """All counters of a month are impossible: loaded, refused by name, and mended by a better file."""
+    before, marts = place.build(), place.home / "published" / "atom.duckdb"
+    good = place.home.parent / "good.duckdb"
+    shutil.copy(marts, good)
+    place.forget(FAR)
+    days = sorted(file.stem for file in (place.home / "world").glob(f"*/archive/{FAR}-*.parquet"))
+    rules = [rule for day in days for rule in _spoilt_file(place, day, "counters")]
+    ended = place.run("backfill", "--from", FAR, "--to", FAR, faults_are=rules)
+    _asked(ended, 1, "counters_agree")
+    # One sentence of the rule; no source is said to have failed.
+    assert len(ended.complaints) == 1
+    assert ended.complaints[0].startswith("atom: Nothing was published, because a blocking rule is violated.")
+    assert place.build() == before
+    assert "Still published" in ended.stdout
+    # Asked again, it says the same; the archive mends the file, and all is as before.
+    assert place.run("backfill", "--from", FAR, "--to", FAR, faults_are=rules).code == 1
+    ended = place.run("backfill", "--from", FAR, "--to", FAR, ATOM_NOW="2026-11-12T07:00:00Z")
+    _asked(ended, 0)
+    assert ended.complaints == []
+    assert place.build() != before
+    assert_same_marts(good, marts)

@@ -9,7 +9,9 @@ import pytest
 from tests.conftest import ROOT, atom
 
 QUESTIONS = re.findall(
-    r"\*\*([^*\n]+\?)\*\*\n\n```sql\n(.+?)\n```\n\n```text\n(.+?)\n```", (ROOT / "README.md").read_text(), re.S
+    r"\*\*([^*\n]+\?)\*\*\n\n```sql\n(.+?)\n```\n\n```text\n(.+?)\n```",
+    (ROOT / "README.md").read_text(),
+    re.S,
 )
 
 
@@ -21,7 +23,9 @@ def test_there_are_five_questions():
 def test_a_question_gives_the_answer_shown(sample, sql, answer):
     done = atom("sql", sql, environment=sample.environment)
     assert done.returncode == 0, done.stderr
-    assert [line.split() for line in done.stdout.splitlines()] == [line.split() for line in answer.splitlines()]
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        line.split() for line in answer.splitlines()
+    ]
 
 
 def test_every_command_shown_exists(sample):

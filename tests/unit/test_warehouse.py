@@ -83,15 +83,15 @@ def _pull(pull_id: str = "p1") -> dict[str, object]:
     }
 
 
-def _replace(connection, month, reading, fingerprint="f", pulls=None):
+def _replace(connection, month, reading, pull_id="p1", reader="r"):
     return replace_month(
         connection,
         scope="openrouter",
         month=month,
         tables=["openrouter_tokens"],
-        pulls=pulls or [_pull()],
-        fingerprint=fingerprint,
-        read=lambda: [reading],
+        pulls=[_pull(pull_id)],
+        reader=reader,
+        read=lambda _: reading,
     )
 
 
@@ -118,34 +118,69 @@ def test_a_month_is_replaced_and_its_neighbours_stay(warehouse):
     with warehouse.writing("test") as connection:
         _replace(connection, JUNE, both)
         _replace(connection, JULY, both)
-        _replace(connection, JUNE, _reading((JUNE, "b", 9)), fingerprint="g")
+        _replace(connection, JUNE, _reading((JUNE, "b", 9), pull_id="p2"), pull_id="p2")
         assert _tokens(connection) == [(JUNE, "b", 9), (JULY, "a", 2)]
 
 
 def test_the_same_pulls_are_not_read_twice(warehouse):
+    def unread(_):
+        raise AssertionError("must not be read")
+
     with warehouse.writing("test") as connection:
         first = _replace(connection, JUNE, _reading((JUNE, "a", 1)))
-
-        def unread():
-            raise AssertionError("must not be read")
-
         second = replace_month(
             connection,
             scope="openrouter",
             month=JUNE,
             tables=["openrouter_tokens"],
             pulls=[_pull()],
-            fingerprint="f",
+            reader="r",
             read=unread,
         )
     assert (first.is_unchanged, second.is_unchanged) == (False, True)
     assert first.rows == second.rows == {"openrouter_tokens": 1}
 
 
+def test_another_reader_reads_everything_again(warehouse):
+    with warehouse.writing("test") as connection:
+        _replace(connection, JUNE, _reading((JUNE, "a", 1)))
+        again = _replace(connection, JUNE, _reading((JUNE, "a", 7)), reader="s")
+        assert not again.is_unchanged
+        assert _tokens(connection) == [(JUNE, "a", 7)]
+
+
+def test_only_new_pulls_are_read_and_vanished_ones_leave(warehouse):
+    readings = {
+        "p1": _reading((JUNE, "a", 1), pull_id="p1", rejected=1),
+        "p2": _reading((JUNE, "a", 2), pull_id="p2"),
+        "p3": _reading((JUNE, "a", 3), pull_id="p3"),
+    }
+    asked: list[str] = []
+
+    def read(pull_id):
+        asked.append(pull_id)
+        return readings[pull_id]
+
+    with warehouse.writing("test") as connection:
+        for pulls in (["p1", "p2"], ["p2", "p3"]):
+            replace_month(
+                connection,
+                scope="openrouter",
+                month=JUNE,
+                tables=["openrouter_tokens"],
+                pulls=[_pull(pull_id) for pull_id in pulls],
+                reader="r",
+                read=read,
+            )
+        assert asked == ["p1", "p2", "p3"]
+        assert _tokens(connection) == [(JUNE, "a", 2), (JUNE, "a", 3)]
+
+
 def test_a_reading_that_fails_leaves_the_month_as_it_was(warehouse):
-    def fails():
-        yield _reading((JUNE, "b", 9))
-        raise BadAnswer("the second page is damaged.")
+    def fails(pull_id):
+        if pull_id == "p3":
+            raise BadAnswer("the second pull is damaged.")
+        return _reading((JUNE, "b", 9), pull_id=pull_id)
 
     with warehouse.writing("test") as connection:
         _replace(connection, JUNE, _reading((JUNE, "a", 1)))
@@ -155,8 +190,8 @@ def test_a_reading_that_fails_leaves_the_month_as_it_was(warehouse):
                 scope="openrouter",
                 month=JUNE,
                 tables=["openrouter_tokens"],
-                pulls=[_pull()],
-                fingerprint="g",
+                pulls=[_pull("p2"), _pull("p3")],
+                reader="r",
                 read=fails,
             )
         assert _tokens(connection) == [(JUNE, "a", 1)]
@@ -165,18 +200,18 @@ def test_a_reading_that_fails_leaves_the_month_as_it_was(warehouse):
 def test_a_row_that_breaks_the_key_rolls_the_whole_month_back(warehouse):
     with warehouse.writing("test") as connection:
         _replace(connection, JUNE, _reading((JUNE, "a", 1)))
-        twice = _reading((JUNE, "b", 9), (JUNE, "b", 10))
+        twice = _reading((JUNE, "b", 9), (JUNE, "b", 10), pull_id="p2")
         with pytest.raises(DuplicateKey, match="two rows of one key"):
-            _replace(connection, JUNE, twice, fingerprint="g")
+            _replace(connection, JUNE, twice, pull_id="p2")
         assert _tokens(connection) == [(JUNE, "a", 1)]
-        assert connection.execute("select fingerprint from raw.loads").fetchall() == [("f",)]
+        assert connection.execute("select pull_ids from raw.loads").fetchall() == [(["p1"],)]
 
 
 def test_quarantined_rows_are_kept_once(warehouse):
     reading = _reading((JUNE, "a", 1), rejected=2)
     with warehouse.writing("test") as connection:
         assert _replace(connection, JUNE, reading).quarantined == 2
-        _replace(connection, JUNE, reading, fingerprint="g")
+        _replace(connection, JUNE, reading, reader="s")
         assert connection.execute("select count(*) from raw.quarantine").fetchall() == [(2,)]
 
 

@@ -4,8 +4,8 @@ with source as (
 
 ),
 
--- a pull made on the day itself saw only part of it
-completed_days as (
+-- the day a pull was made on is not among its rows: reading sets it aside as incomplete
+days as (
 
     select distinct
         source.day,
@@ -13,24 +13,23 @@ completed_days as (
         source.as_of,
         source.pull_id
     from source
-    where cast(source.as_of as date) > source.day
 
 ),
 
 ranked_days as (
 
     select
-        completed_days.day,
-        completed_days.source,
-        completed_days.pull_id,
+        days.day,
+        days.source,
+        days.pull_id,
         row_number() over (
-            partition by completed_days.day
+            partition by days.day
             order by
-                case completed_days.source when 'openrouter_rankings' then 1 else 2 end,
-                completed_days.as_of desc,
-                completed_days.pull_id desc
+                case days.source when 'openrouter_rankings' then 1 else 2 end,
+                days.as_of desc,
+                days.pull_id desc
         ) as preference
-    from completed_days
+    from days
 
 )
 

@@ -1,0 +1,114 @@
+"""Materializing months through Dagster's Python API, as a person's own code or a backfill would."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+
+from atom_dagster.assets.raw import hub_assets
+from atom_dagster.resources import Home, World
+from tests.conftest import Finished, atom_environment
+
+HF_MODELS = dg.AssetKey(["raw", "hf_models"])
+RESOURCES = {"home": Home(), "world": World()}
+
+
+@pytest.fixture
+def empty_home(sample: Finished, home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home of the sample world, whose generated files are shared."""
+    home.mkdir()
+    (home / "world").symlink_to(sample.home / "world")
+    for name, value in atom_environment(home, ATOM_FAULTS=str(home / "faults.json")).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ATOM_WORLD", "sample")
+    monkeypatch.setenv("ATOM_SEED", "1")
+    return home
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    (tmp_path / "dagster-home").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster-home")) as found:
+        yield found
+
+
+def _months(home: Path) -> set[date]:
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
+        found = connection.execute(
+            "select distinct date_trunc('month', observed_on)::date from raw.hf_models"
+        ).fetchall()
+    return {month for (month,) in found}
+
+
+def test_one_month_is_materialized(empty_home: Path, instance: dg.DagsterInstance):
+    result = dg.materialize([hub_assets], partition_key="2025-06-01", resources=RESOURCES, instance=instance)
+    assert result.success
+    assert instance.get_materialized_partitions(HF_MODELS) == {"2025-06-01"}
+    assert _months(empty_home) == {date(2025, 6, 1)}
+    event = instance.get_latest_materialization_event(HF_MODELS)
+    assert event is not None
+    metadata = event.asset_materialization.metadata  # type: ignore[union-attr]
+    with duckdb.connect(str(empty_home / "warehouse.duckdb"), read_only=True) as connection:
+        [(rows,)] = connection.execute("select count(*) from raw.hf_models").fetchall()
+    assert metadata["dagster/partition_row_count"].value == rows > 1000
+    assert metadata["quarantined"].value == 0
+    assert len(metadata["pulls"].value) == 4  # type: ignore[arg-type]
+    checks = [
+        evaluation.check_name for evaluation in result.get_asset_check_evaluations() if evaluation.passed
+    ]
+    assert {"counters_agree", "pull_is_known", "no_reading_from_the_future"} <= set(checks)
+
+
+def test_a_range_commits_its_good_months_and_names_the_bad_one(
+    empty_home: Path, instance: dg.DagsterInstance
+):
+    (empty_home / "faults.json").write_text(
+        json.dumps([{"path": "resolve/main/models/2025-07-16", "status": 404}])
+    )
+    month_range = {
+        "dagster/asset_partition_range_start": "2025-06-01",
+        "dagster/asset_partition_range_end": "2025-08-01",
+    }
+    result = dg.materialize(
+        [hub_assets], tags=month_range, resources=RESOURCES, instance=instance, raise_on_error=False
+    )
+    assert not result.success
+    [failure] = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    description = failure.user_failure_data.description  # type: ignore[union-attr]
+    assert description.startswith("2025-07: ")
+    assert "404" in description
+    assert "2025-06" not in description
+    assert instance.get_materialized_partitions(HF_MODELS) == {"2025-06-01", "2025-08-01"}
+    assert _months(empty_home) == {date(2025, 6, 1), date(2025, 8, 1)}
+
+    # The same range again, now that the file is there: only what is missing is pulled and loaded.
+    (empty_home / "faults.json").write_text("[]")
+    result = dg.materialize([hub_assets], tags=month_range, resources=RESOURCES, instance=instance)
+    assert result.success
+    assert instance.get_materialized_partitions(HF_MODELS) == {"2025-06-01", "2025-07-01", "2025-08-01"}
+    unchanged = {
+        event.partition: event.materialization.metadata["unchanged"].value
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == HF_MODELS
+    }
+    assert unchanged == {"2025-06-01": True, "2025-07-01": False, "2025-08-01": True}
+
+
+def test_a_month_asked_for_by_name_that_nothing_observes_fails(
+    recorded_answers: Path, home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    for name, value in atom_environment(home, ATOM_WORLD=f"recorded:{recorded_answers}").items():
+        monkeypatch.setenv(name, value)
+    result = dg.materialize(
+        [hub_assets], partition_key="2023-12-01", resources=RESOURCES, instance=instance, raise_on_error=False
+    )
+    assert not result.success
+    [failure] = [event.step_failure_data for event in result.all_events if event.is_step_failure]
+    assert "No source of Hub readings can observe 2023-12" in failure.user_failure_data.description  # type: ignore[union-attr]
+    assert not instance.get_materialized_partitions(HF_MODELS)

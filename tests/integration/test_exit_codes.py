@@ -1,0 +1,147 @@
+"""What `atom` says and returns: 0 done, 1 refused, 2 wrong usage, 3 nothing observable or a source failed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from atom_dagster.assets import dbt
+from atom_dagster.settings import Settings
+from tests.conftest import Finished, atom, atom_environment
+
+
+def _one_sentence(stderr: str) -> str:
+    assert "Traceback" not in stderr
+    [line] = [line for line in stderr.splitlines() if line.startswith("atom: ")]
+    return line
+
+
+@pytest.mark.parametrize(
+    ("months", "sentence"),
+    [
+        (("2025-13", "2025-13"), "'2025-13' is not a month"),
+        (("soon", "2025-03"), "'soon' is not a month"),
+        (("2025-03-02", "2025-04"), "not the first day"),
+        (("2025-04", "2025-03"), "swap them"),
+        (("2026-12", "2026-12"), "2026-12 has not begun"),
+        (("2023-10", "2025-03"), "before 2023-11"),
+    ],
+)
+def test_wrong_months(home: Path, months: tuple[str, str], sentence: str):
+    done = atom("backfill", "--from", months[0], "--to", months[1], environment=atom_environment(home))
+    assert done.returncode == 2
+    assert sentence in _one_sentence(done.stderr)
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"ATOM_WORLD": "moon"}, "choose sample, live or recorded:DIR"),
+        ({"ATOM_WORLD": "recorded:"}, "choose sample, live or recorded:DIR"),
+        ({"ATOM_WORLD": "recorded:/nowhere"}, "it has no world.yml"),
+        ({"ATOM_NOW": "yesterday"}, "write an ISO instant"),
+        ({"ATOM_SEED": "one"}, "must be a whole number"),
+        ({"ATOM_HUB_SCOPE": "some"}, "'all' or 'organizations'"),
+    ],
+)
+def test_wrong_settings(home: Path, variables: dict[str, str], sentence: str):
+    done = atom("run", environment=atom_environment(home, **variables))
+    assert done.returncode == 2
+    assert sentence in _one_sentence(done.stderr)
+
+
+def test_a_recorded_world_whose_description_is_wrong(home: Path, tmp_path: Path):
+    """Found out only when the world opens, in the run: still wrong configuration, and nothing else."""
+    (tmp_path / "world.yml").write_text("archive: {}\n")
+    done = atom("run", environment=atom_environment(home, ATOM_WORLD=f"recorded:{tmp_path}"))
+    assert done.returncode == 2, done.stderr
+    assert "declares 'archive', which no world has" in _one_sentence(done.stderr)
+
+
+def test_unknown_options_and_missing_ones(home: Path):
+    environment = atom_environment(home)
+    for arguments in (("backfill", "--from", "2025-03"), ("run", "--month", "2025-03"), ("walk",)):
+        done = atom(*arguments, environment=environment)
+        assert done.returncode == 2
+        assert "Error: " in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def recorded_copy(recorded: Finished, home: Path) -> dict[str, str]:
+    shutil.copytree(recorded.home, home, symlinks=True)
+    return recorded.environment | {"ATOM_HOME": str(home)}
+
+
+def test_a_month_that_nothing_can_observe(recorded_copy: dict[str, str]):
+    done = atom("backfill", "--from", "2023-12", "--to", "2023-12", environment=recorded_copy)
+    assert done.returncode == 3
+    sentence = _one_sentence(done.stderr)
+    assert "no source can observe 2023-12" in sentence
+    assert "archive" in sentence
+    assert "2026-02 to 2026-06" in sentence
+    assert "2025-01-01 to 2025-12-31" in sentence
+
+
+def test_a_range_of_which_some_months_are_observable(recorded_copy: dict[str, str]):
+    done = atom("backfill", "--from", "2024-11", "--to", "2025-01", environment=recorded_copy)
+    assert done.returncode == 0, done.stderr
+    assert "atom: " not in done.stderr
+    assert "hf_models: 3 of 3 months are not observable (2024-11 … 2025-01)" in done.stderr
+    assert "openrouter_tokens: 2 of 3 months are not observable (2024-11 … 2024-12)" in done.stderr
+
+
+def test_a_build_that_dbt_cannot_make_is_not_called_a_rule(sample: Finished, home: Path):
+    """Something stands where dbt would put a table: it is dbt that is named."""
+    shutil.copytree(sample.home, home, symlinks=True)
+    before = (home / "published").readlink()
+    with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
+        connection.execute("drop table marts.models")
+        connection.execute("create type marts.models as enum ('in the way')")
+        connection.execute("update raw.loads set fingerprint = 'other' where scope = 'registry'")
+    done = atom(
+        "backfill",
+        "--from",
+        "2025-03",
+        "--to",
+        "2025-03",
+        environment=sample.environment | {"ATOM_HOME": str(home)},
+    )
+    assert done.returncode == 1, done.stderr
+    sentence = _one_sentence(done.stderr)
+    assert sentence.startswith("atom: Nothing was published, because dbt's model models failed (")
+    assert "dbt.log" in sentence
+    assert "rule" not in sentence
+    assert (home / "published").readlink() == before
+
+
+def _results(home: Path, *results: tuple[str, str, str]) -> Settings:
+    (home / "dbt").mkdir(parents=True)
+    records = [{"unique_id": u, "status": s, "message": m} for u, s, m in results]
+    (home / "dbt" / "run_results.json").write_text(json.dumps({"results": records}))
+    return Settings.from_env(atom_environment(home))
+
+
+def test_what_dbt_failed_at_is_said_in_one_sentence(home: Path):
+    settings = _results(
+        home,
+        ("model.atom.int_models", "success", "OK"),
+        ("test.atom.not_null_models_model_id.0a1b", "fail", "Got 3 results, configured to fail if != 0"),
+        ("model.atom.ram_scores", "error", "Runtime Error\n  Out of memory"),
+        ("model.atom.ram_baselines", "skipped", ""),
+    )
+    assert dbt.complaint(settings) == (
+        "dbt's test not_null_models_model_id failed (Got 3 results, configured to fail if != 0),"
+        f" and 1 more with it; dbt's log is {home / 'dbt' / 'dbt.log'}."
+    )
+
+
+def test_a_dbt_that_never_built_anything_is_said_to_have_not(home: Path):
+    assert dbt.complaint(Settings.from_env(atom_environment(home))).startswith(
+        "dbt ended before it built anything"
+    )
