@@ -28,6 +28,8 @@ from atom_dagster import __version__, partitions
 from atom_dagster.settings import ROOT, Settings, SettingsError
 
 DONE, REFUSED, USAGE, SOURCE_FAILED = 0, 1, 2, 3
+BUG, INTERRUPTED = 70, 130
+"""What should not happen (as in sysexits.h), and Ctrl-C: none of the contract's codes may lie."""
 
 _err = Console(stderr=True, highlight=False)
 _out = Console(highlight=False)
@@ -73,13 +75,16 @@ def _world_options(command: F) -> F:
             return command(*args, settings=settings, debug=debug, **kwargs)
         except SettingsError as error:
             raise CliError(str(error), USAGE) from error
-        except (CliError, click.ClickException, click.exceptions.Exit, KeyboardInterrupt):
+        except KeyboardInterrupt as error:
+            said = "Interrupted; what was committed stays. Run again to go on."
+            raise CliError(said, INTERRUPTED) from error
+        except (CliError, click.ClickException, click.exceptions.Exit):
             raise
         except Exception as error:
             if debug:
                 raise
             first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-            raise CliError(f"{first} (--debug shows where)", USAGE) from error
+            raise CliError(f"{first} (--debug shows where)", BUG) from error
 
     return wrapped  # type: ignore[return-value]
 
@@ -174,11 +179,16 @@ def _say_built(settings: Settings, build: dict[str, Any], state: str) -> None:
             "select min(month), max(month), count(distinct model_id)"
             " from marts.downloads_by_model_monthly where downloads is not null"
         ).fetchone()
+        warnings = _warnings(connection)
     synthetic = " · synthetic" if build["is_synthetic"] else ""
     _out.print(f"\n{state} build [bold]{build['build_id']}[/]{synthetic}")
     if tables and span and span[0]:
         _out.print(f"  {tables[0]} marts · {span[2]} models measured · {span[0]:%Y-%m} to {span[1]:%Y-%m}")
-    _out.print(f"  {_short(published)}")
+    _out.print(f"  {_short(published)}", soft_wrap=True)
+    for warning in warnings:
+        _out.print(f"  [yellow]warns[/] {warning}", soft_wrap=True)
+    if state.startswith("Still"):
+        return
     world = "" if settings.kind == "sample" else f" --world {settings.world}"
     seed = f" --seed {settings.seed}" if settings.kind == "sample" and settings.seed != 1 else ""
     question = (
@@ -190,6 +200,14 @@ def _say_built(settings: Settings, build: dict[str, Any], state: str) -> None:
     _out.print(f'  {atom} sql{world}{seed} "{question}"', soft_wrap=True)
     _out.print(f"  {atom} status{world}{seed}", soft_wrap=True)
     _out.print(f"  {atom} ui{world}{seed}      (or: make ui)", soft_wrap=True)
+
+
+def _warnings(connection: Any) -> list[str]:
+    """The rules the build violates that do not block it, such as freshness."""
+    rows = connection.execute(
+        "select table_name, rule, description from meta.checks where not passed order by all"
+    ).fetchall()
+    return [f"{table}.{rule} is violated: {text}." for table, rule, text in rows]
 
 
 def _short(path: Path) -> str:
@@ -298,8 +316,8 @@ def sql(settings: Settings, debug: bool, query: str, form: str, warehouse: bool)
             table.add_row(*("NULL" if value is None else str(value) for value in row))
         console = _out if _out.is_terminal else Console(width=10_000, highlight=False)
         console.print(table)
-        if settings.kind == "sample" and not warehouse:
-            _err.print("(synthetic: the sample world measures nothing)")
+    if settings.kind == "sample":
+        _say("(synthetic: the sample world measures nothing)")
 
 
 @main.command()
@@ -310,13 +328,17 @@ def status(settings: Settings, debug: bool) -> None:
 
     del debug
     _say_world(settings)
-    report = pipeline.status(settings)
+    report = pipeline.status(settings, on_wait=lambda who: _say(f"atom: waiting for {who} …"))
     table = Table("month", *report.sources, box=None, header_style="bold")
     for month, cells in report.rows:
         table.add_row(f"{month:%Y-%m}", *cells)
     _out.print(table)
     for line in report.lines:
         _out.print(line)
+    if pipeline.is_published(settings):
+        with _open_published(settings) as connection:
+            for warning in _warnings(connection):
+                _out.print(f"[yellow]warns[/] {warning}", soft_wrap=True)
 
 
 @main.command()

@@ -31,6 +31,8 @@ def prepare_home(settings: Settings) -> Path:
     home.mkdir(parents=True, exist_ok=True)
     config = yaml.safe_load((ROOT / "dagster.yaml").read_text())
     config["storage"] = {"sqlite": {"base_dir": str(home)}}
+    # Beside the storage unless they are named.
+    del config["compute_logs"], config["local_artifact_storage"]
     text = yaml.safe_dump(config, sort_keys=False)
     target = home / "dagster.yaml"
     if not target.exists() or target.read_text() != text:

@@ -142,7 +142,8 @@ class Landing:
                 continue
             if (count, digest) != (page.bytes, page.sha256):
                 wrong.append(f"{pull.pull_id}/{page.file} does not hold the bytes it was given.")
-        if pull.pull_id != _pull_id(pull.source, pull.scope, pull.pages):
+        content = re.escape(_pull_id(pull.source, pull.scope, pull.pages))
+        if not re.fullmatch(rf"{content}(-\d+)?", pull.pull_id):
             wrong.append(f"{pull.pull_id}/{MANIFEST} was changed after the pull.")
         return wrong
 
@@ -264,7 +265,7 @@ class PullWriter:
         if not self.pages:
             raise ValueError("a pull without pages cannot be committed")
         source, scope = self._state["source"], self._state["scope"]
-        target = self._target(source, scope)
+        target = self._target(source, scope, as_of)
         pull_id = target.name
         if not (target / MANIFEST).is_file():
             fetched_at = self._now().astimezone(UTC)
@@ -291,10 +292,10 @@ class PullWriter:
         self.pages = []
         return self._landing._load(target)
 
-    def _target(self, source: str, scope: str) -> Path:
+    def _target(self, source: str, scope: str, as_of: datetime | None) -> Path:
         """The folder of the newest pull of this scope if it has this content, else a new one.
 
-        A content that was replaced and has come back is a pull of its own, or its older date would
+        An answer that stands for the same instant as a pull with this content is that pull. A content that was replaced and has come back is a pull of its own, or its older date would
         leave the one in between the newest for ever.
         """
         pull_id = _pull_id(source, scope, self.pages)
@@ -303,8 +304,9 @@ class PullWriter:
         known = [pull for pull in of_scope if pull.pull_id.startswith(pull_id)]
         if not known:
             return root / pull_id
-        if of_scope[-1] in known:
-            return root / of_scope[-1].pull_id
+        for pull in known:
+            if pull.as_of == as_of or pull is of_scope[-1]:
+                return root / pull.pull_id
         return root / f"{pull_id}-{len(known) + 1}"
 
     def _resumable(self) -> bool:

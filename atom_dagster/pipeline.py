@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Literal
@@ -233,17 +233,17 @@ _DATED = {
 }
 
 
-def status(settings: Settings) -> Status:
-    """Days with readings by month and source, and what is published."""
+def status(settings: Settings, *, on_wait: Callable[[str], None] | None = None) -> Status:
+    """Days with readings by month and source, and what is published; ``on_wait`` hears of a writer."""
     found: dict[str, dict[date, str]] = {name: {} for name in _DATED}
     lines: list[str] = []
     warehouse = Warehouse(settings.home / "warehouse.duckdb")
     if warehouse.path.exists():
-        with warehouse.reading("atom status") as connection:
+        with warehouse.reading("atom status", on_wait=on_wait) as connection:
             for name, query in _DATED.items():
                 with _ignoring_missing():
                     for month, days, rows in connection.execute(query).fetchall():
-                        found[name][month] = f"{days} days, {rows:,} rows"
+                        found[name][month] = f"{days} {'day' if days == 1 else 'days'}, {rows:,} rows"
             with _ignoring_missing():
                 quarantined = connection.execute("select count(*) from raw.quarantine").fetchone()
                 lines.append(f"quarantined rows: {quarantined[0] if quarantined else 0}")
@@ -267,6 +267,11 @@ def status(settings: Settings) -> Status:
 
 def _ignoring_missing() -> Any:
     return contextlib.suppress(duckdb.CatalogException)
+
+
+def is_published(settings: Settings) -> bool:
+    """Whether this world has a published build."""
+    return publish.published_build(settings.home) is not None
 
 
 @dataclass(frozen=True)

@@ -220,9 +220,13 @@ def _create(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
         )
 
 
+def sql_type(column: Column) -> str:
+    """The SQL type of a raw table's column."""
+    return _SQL_TYPES[column.type if isinstance(column.type, type) else type(column.type)]
+
+
 def _column_ddl(name: str, column: Column) -> str:
-    kind = column.type if isinstance(column.type, type) else type(column.type)
-    return f"{_quoted(name)} {_SQL_TYPES[kind]}{'' if column.nullable else ' not null'}"
+    return f"{_quoted(name)} {sql_type(column)}{'' if column.nullable else ' not null'}"
 
 
 def _quoted(name: str) -> str:
@@ -274,7 +278,7 @@ def replace_month(
     try:
         for name in tables:
             connection.execute(
-                f"delete from raw.{name} where {_within(name, month)}"
+                f"delete from raw.{name} where {within(name, month)}"
                 " and not list_contains(?::varchar[], pull_id)",
                 [sorted(held & set(wanted))],
             )
@@ -303,7 +307,7 @@ def replace_month(
     return MonthLoad(_count(connection, tables, month), rejected, is_unchanged=False)
 
 
-def _within(table: str, month: date | None) -> str:
+def within(table: str, month: date | None) -> str:
     """SQL that picks the rows of a month; every row when there is none."""
     dated = TABLES[table].dated_by
     if month is None or dated is None:
@@ -333,7 +337,7 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFra
 
 def _count(connection: duckdb.DuckDBPyConnection, tables: list[str], month: date | None) -> dict[str, int]:
     parts = [
-        f"select '{name}' as name, count(*) as rows from raw.{name} where {_within(name, month)}"
+        f"select '{name}' as name, count(*) as rows from raw.{name} where {within(name, month)}"
         for name in tables
     ]
     return dict(connection.execute(" union all ".join(parts)).fetchall())

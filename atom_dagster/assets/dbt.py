@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,38 @@ class Translator(DagsterDbtTranslator):
             kinds={"dbt", "duckdb"},
         )
 
+    def get_asset_check_spec(
+        self,
+        asset_spec: dg.AssetSpec,
+        manifest: Mapping[str, Any],
+        unique_id: str,
+        project: DbtProject | None,
+    ) -> dg.AssetCheckSpec | None:
+        """The check spec of one dbt data test, with a description where dbt gives it none."""
+        spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
+        return spec and spec._replace(description=_description(manifest["nodes"][unique_id]))
+
+
+def _description(test: Mapping[str, Any]) -> str:
+    """What a data test asks, for people: its comment, or the words for its generic kind."""
+    if not test.get("test_metadata"):
+        comment = takewhile(lambda line: line.startswith("--"), test["raw_code"].splitlines())
+        text = " ".join(line.removeprefix("--").strip() for line in comment)
+        return text[:1].upper() + text[1:]
+    name, column = test["test_metadata"]["name"], test.get("column_name")
+    arguments = test["test_metadata"]["kwargs"]
+    if name == "keyed":
+        key, filled = (", ".join(arguments.get(part, [])) for part in ("key", "required"))
+        sentences = [f"{key} identify a row and are never missing." if key else ""]
+        sentences += [f"Never missing: {filled}." if filled else ""]
+        return " ".join(filter(None, sentences))
+    if name == "accepted_values":
+        return f"{column} is one of {', '.join(map(str, arguments['values']))}, or NULL."
+    if name == "relationships":
+        return f"{column} is a {arguments['field']} of {test['refs'][0]['name']}, or NULL."
+    words = {"not_null": "is never missing", "unique": "is unique"}
+    return f"{column} {words.get(name, name)}."
+
 
 TRANSLATOR = Translator(DagsterDbtTranslatorSettings(enable_code_references=False))
 
@@ -153,41 +186,39 @@ def dbt_models_asset() -> dg.AssetsDefinition:
             )
             inputs.note(connection, None)
         invocation = dbt.cli(build_arguments(settings), context=context, target_path=target)
-        yield from _counted(invocation, total)
+        yield from _results(invocation, total)
         # Reached only when every model was built and every test passed.
         with home.warehouse.writing("end of a build") as connection:
             inputs.note(connection, built_from if is_whole else None)
-            _describe(context, connection)
 
     return dbt_models
 
 
-def _counted(invocation: DbtCliInvocation, total: int) -> Iterator[Any]:
-    for done, event in enumerate(invocation.stream()):
-        progress.report("dbt", min(done, total), total)
-        yield event
+def _results(invocation: DbtCliInvocation, total: int) -> Iterator[Any]:
+    """Yield dbt's results as Dagster's events; those of tables with their row count and first rows."""
+    done = 0
+    for message in invocation.stream_raw_events():
+        for event in message.to_default_asset_events(
+            manifest=invocation.manifest,
+            dagster_dbt_translator=invocation.dagster_dbt_translator,
+            context=invocation.context,
+            target_path=invocation.target_path,
+            project=invocation.project,
+        ):
+            done += 1
+            progress.report("dbt", min(done, total), total)
+            # What the macro tell_dagster said of this table. dagster-dbt's own fetch_row_counts would open
+            # the warehouse once more for each of them.
+            told = getattr(message, "_event_history_metadata", {})
+            if isinstance(event, dg.Output) and "row_count" in told:
+                event = event.with_metadata({**event.metadata, **_shown(told["row_count"], told["preview"])})
+            yield event
     progress.report("dbt", total, total)
 
 
-def _describe(context: dg.AssetExecutionContext, connection: Any) -> None:
-    """Row counts by one query and a preview of each mart, observed beside the materializations."""
-    tables = connection.execute(
-        "select schema_name, table_name from duckdb_tables()"
-        " where schema_name in ('seeds', 'staging', 'intermediate', 'marts') order by all"
-    ).fetchall()
-    chosen = {tuple(key.path) for key in context.selected_asset_keys}
-    tables = [table for table in tables if table in chosen]
-    if not tables:
-        return
-    counts = connection.execute(
-        " union all ".join(
-            f"select '{schema}', '{table}', count(*) from {schema}.{table}" for schema, table in tables
-        )
-    ).fetchall()
-    for schema, table, rows in counts:
-        metadata: dict[str, Any] = {"dagster/row_count": rows}
-        if schema == "marts":
-            shown = connection.execute(f"select * from {schema}.{table} limit 5")
-            names = [column[0] for column in shown.description]
-            metadata["preview"] = dg.MetadataValue.md(markdown_table(names, shown.fetchall()))
-        context.log_event(dg.AssetObservation([schema, table], metadata=metadata))
+def _shown(row_count: int, preview: list[dict[str, Any]]) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"dagster/row_count": row_count}
+    if preview:
+        table = markdown_table(list(preview[0]), [list(row.values()) for row in preview])
+        metadata["preview"] = dg.MetadataValue.md(table)
+    return metadata

@@ -33,7 +33,7 @@ from atom_dagster.sources import (
     registry,
 )
 from atom_dagster.sources.tables import TABLES, Reading
-from atom_dagster.warehouse import DuplicateKey, MonthLoad, replace_month
+from atom_dagster.warehouse import DuplicateKey, MonthLoad, replace_month, sql_type, within
 
 WRITER_POOL = "duckdb_writer"
 LIST_UNOBSERVABLE = {"atom/unobservable": "list"}
@@ -71,6 +71,15 @@ def _spec(table: str, **options: Any) -> dg.AssetSpec:
         group_name="raw",
         kinds={"python", "duckdb"},
         owners=_OWNERS,
+        metadata={
+            "dagster/table_name": f"warehouse.raw.{table}",
+            "dagster/column_schema": dg.TableSchema(
+                columns=[
+                    dg.TableColumn(name, sql_type(column), description=column.comment)
+                    for name, column in TABLES[table].columns.items()
+                ]
+            ),
+        },
         **options,
     )
 
@@ -173,7 +182,14 @@ def registry_assets(
     )
 
 
-ASSETS = [hub_assets, openrouter_tokens_asset, openrouter_models_asset, registry_assets]
+def _record(table: str) -> dg.AssetSpec:
+    """A table that every load writes: shown in the UI, materialized by no step of its own."""
+    spec = _spec(table)
+    return spec.replace_attributes(description=f"{spec.description} Every load of a raw table writes here.")
+
+
+RECORDS = [_record("pulls"), _record("quarantine")]
+ASSETS = [hub_assets, openrouter_tokens_asset, openrouter_models_asset, registry_assets, *RECORDS]
 
 
 def gather_hub(
@@ -528,21 +544,13 @@ def _metadata(
     loaded: MonthLoad,
     pulls: Sequence[Pull],
 ) -> dict[str, Any]:
-    """Row count, columns, a preview and the pulls behind what was just loaded."""
-    columns = TABLES[table].columns
-    dated = TABLES[table].dated_by
-    where = f"where {dated} >= date '{month}'" if month and dated else ""
-    shown = connection.execute(f"select * exclude (pull_id) from raw.{table} {where} limit 5").fetchall()
-    names = [name for name in columns if name != "pull_id"]
+    """Row count, a preview and the pulls behind what was just loaded."""
+    shown = connection.execute(
+        f"select * exclude (pull_id) from raw.{table} where {within(table, month)} limit 5"
+    ).fetchall()
+    names = [name for name in TABLES[table].columns if name != "pull_id"]
     return {
         ("dagster/partition_row_count" if month else "dagster/row_count"): loaded.rows[table],
-        "dagster/table_name": f"warehouse.raw.{table}",
-        "dagster/column_schema": dg.TableSchema(
-            columns=[
-                dg.TableColumn(name, str(column.type), description=column.comment)
-                for name, column in columns.items()
-            ]
-        ),
         "preview": dg.MetadataValue.md(markdown_table(names, shown)),
         "quarantined": loaded.quarantined,
         "unchanged": loaded.is_unchanged,

@@ -1,6 +1,7 @@
 -- definitions 3.7: where a month is a difference of counters, downloads_cumulative moves by it,
 -- up to rounding. Only of models whose counter never fell: what a fall takes back is not told
 -- apart yet.
+{{ config(meta={'dagster': {'ref': {'name': 'downloads_by_model_monthly'}}}) }}
 
 with fallen as (
 

@@ -1,7 +1,8 @@
-"""A Dagster UI over a home of its own."""
+"""A Dagster UI over a home of its own, and what a person does in it, through the endpoint it uses."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -9,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,120 @@ from typing import Any
 import httpx
 import pytest
 
+from atom_dagster.worlds.corruption import spoil
 from tests.conftest import ROOT, Finished
+
+MATERIALIZE = """
+    mutation($params: ExecutionParams!) {
+      launchPipelineExecution(executionParams: $params) {
+        __typename
+        ... on LaunchRunSuccess { run { runId } }
+        ... on PythonError { message }
+        ... on InvalidSubsetError { message }
+      }
+    }
+"""
+BACKFILL = """
+    mutation($params: LaunchBackfillParams!) {
+      launchPartitionBackfill(backfillParams: $params) {
+        __typename
+        ... on LaunchBackfillSuccess { backfillId }
+        ... on PythonError { message }
+      }
+    }
+"""
+BACKFILL_STATUS = """
+    query($id: String!) {
+      partitionBackfillOrError(backfillId: $id) {
+        ... on PartitionBackfill {
+          id status error { message }
+          runs { id status tags { key value } }
+        }
+      }
+    }
+"""
+RUN = """
+    query($id: ID!) {
+      runOrError(runId: $id) {
+        ... on Run {
+          status
+          eventConnection {
+            events {
+              __typename
+              ... on MessageEvent { message stepKey }
+              ... on ExecutionStepFailureEvent { error { message } failureMetadata { description } }
+              ... on AssetCheckEvaluationEvent { evaluation { checkName success assetKey { path } } }
+              ... on MaterializationEvent {
+                assetKey { path } partition
+                metadataEntries { label ... on IntMetadataEntry { intValue } }
+              }
+            }
+          }
+        }
+      }
+    }
+"""
+PARTITIONS = """
+    query($key: AssetKeyInput!) {
+      assetNodeOrError(assetKey: $key) {
+        ... on AssetNode {
+          partitionKeys
+          assetPartitionStatuses {
+            ... on TimePartitionStatuses { ranges { startKey endKey status } }
+          }
+        }
+      }
+    }
+"""
+LOCATIONS = """{
+    workspaceOrError {
+      ... on Workspace {
+        locationEntries {
+          name loadStatus
+          locationOrLoadError {
+            __typename
+            ... on PythonError { message }
+            ... on RepositoryLocation { repositories { jobs { name } } }
+          }
+        }
+      }
+    }
+}"""
+
+
+@dataclass
+class Backfill:
+    """How a backfill ended, with its runs in the order in which they began."""
+
+    status: str
+    runs: list[dict[str, Any]]
+
+    @property
+    def statuses(self) -> list[str]:
+        return [run["status"] for run in self.runs]
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        return [event for run in self.runs for event in run["events"] if event["__typename"] == kind]
+
+    def materialized(self, *path: str) -> list[str | None]:
+        """The partitions of an asset that were materialized, None for one without partitions."""
+        return [
+            event["partition"]
+            for event in self.events("MaterializationEvent")
+            if event["assetKey"]["path"] == list(path)
+        ]
+
+    def failures(self) -> str:
+        """What the failed steps said."""
+        return " ".join(
+            event["error"]["message"] + str((event["failureMetadata"] or {}).get("description"))
+            for event in self.events("ExecutionStepFailureEvent")
+        )
 
 
 @dataclass
 class DagsterUi:
-    """A running UI: its address, its home, and its GraphQL endpoint."""
+    """A running UI: its address, the home below it, and its log."""
 
     url: str
     home: Path
@@ -34,61 +144,52 @@ class DagsterUi:
         assert "errors" not in body, body["errors"]
         return body["data"]
 
-    def backfill(self, assets: list[list[str]], partitions: list[str]) -> dict[str, Any]:
+    def locations(self) -> list[dict[str, Any]]:
+        return self.ask(LOCATIONS)["workspaceOrError"]["locationEntries"]
+
+    def materialize(self, assets: Sequence[Sequence[str]], partition: str) -> dict[str, Any]:
+        """Materialize one partition as the UI's button does, and wait for the run's end."""
+        launched = self.ask(
+            MATERIALIZE,
+            params={
+                "selector": {
+                    "repositoryName": "__repository__",
+                    "repositoryLocationName": "atom",
+                    "jobName": "__ASSET_JOB",
+                    "assetSelection": [{"path": path} for path in assets],
+                    "assetCheckSelection": None,
+                },
+                "mode": "default",
+                "executionMetadata": {"tags": [{"key": "dagster/partition", "value": partition}]},
+            },
+        )["launchPipelineExecution"]
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        run_id = launched["run"]["runId"]
+        self._wait(lambda: self._run(run_id)["status"] in {"SUCCESS", "FAILURE", "CANCELED"})
+        return self._run(run_id)
+
+    def backfill(self, assets: Sequence[Sequence[str]], months: Sequence[str]) -> Backfill:
         """Launch a backfill as the UI does, and wait for its end."""
         launched = self.ask(
-            """
-            mutation($params: LaunchBackfillParams!) {
-              launchPartitionBackfill(backfillParams: $params) {
-                __typename
-                ... on LaunchBackfillSuccess { backfillId }
-                ... on PythonError { message }
-              }
-            }
-            """,
-            params={
-                "assetSelection": [{"path": path} for path in assets],
-                "partitionNames": partitions,
-            },
+            BACKFILL,
+            params={"assetSelection": [{"path": path} for path in assets], "partitionNames": months},
         )["launchPartitionBackfill"]
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
-        deadline = time.monotonic() + 400
-        while time.monotonic() < deadline:
-            backfill = self.ask(
-                """
-                query($id: String!) {
-                  partitionBackfillOrError(backfillId: $id) {
-                    ... on PartitionBackfill {
-                      id status error { message }
-                      runs { id status tags { key value } assetSelection { path } }
-                    }
-                  }
-                }
-                """,
-                id=launched["backfillId"],
-            )["partitionBackfillOrError"]
-            if backfill["status"] not in {"REQUESTED", "CANCELING", "FAILING"}:
-                return backfill
-            time.sleep(1)
-        raise AssertionError(f"the backfill did not end: {backfill}\n{self.log.read_text()[-3000:]}")
+        found: dict[str, Any] = {}
 
-    def materialized(self, path: list[str]) -> set[str]:
+        def has_ended() -> bool:
+            found.update(
+                self.ask(BACKFILL_STATUS, id=launched["backfillId"])["partitionBackfillOrError"],
+            )
+            return found["status"] not in {"REQUESTED", "CANCELING", "FAILING"}
+
+        self._wait(has_ended)
+        runs = [{"id": run["id"], **self._run(run["id"])} for run in reversed(found["runs"])]
+        return Backfill(found["status"], runs)
+
+    def materialized(self, *path: str) -> set[str]:
         """The partitions of an asset that are green."""
-        node = self.ask(
-            """
-            query($key: AssetKeyInput!) {
-              assetNodeOrError(assetKey: $key) {
-                ... on AssetNode {
-                  assetPartitionStatuses {
-                    ... on TimePartitionStatuses { ranges { startKey endKey status } }
-                  }
-                  partitionKeys
-                }
-              }
-            }
-            """,
-            key={"path": path},
-        )["assetNodeOrError"]
+        node = self.ask(PARTITIONS, key={"path": path})["assetNodeOrError"]
         keys = node["partitionKeys"]
         green: set[str] = set()
         for span in node["assetPartitionStatuses"]["ranges"]:
@@ -97,64 +198,89 @@ class DagsterUi:
                 green.update(keys[first : last + 1])
         return green
 
+    def spoil_month(self, sample: Finished, month: str, way: str) -> None:
+        """Make the archive answer badly for a month that landing then no longer holds."""
+        for pull in (self.home / "landing" / "hub_archive").glob(f"hub_archive-{month}-*"):
+            shutil.rmtree(pull)
+        rules: list[dict[str, Any]] = []
+        for file in (sample.home / "world").glob(f"*/archive/{month}-*.parquet"):
+            good = file.read_bytes()
+            bad = spoil(good, "application/octet-stream", [way])
+            rules += [
+                {"path": "tree/main", "replace": {f'"size":{len(good)},': f'"size":{len(bad)},'}},
+                {"path": f"resolve/main/models/{file.stem}", "corrupt": [way]},
+            ]
+        assert rules, f"the sample world's archive has no file of {month}"
+        self.write_faults(rules)
 
-def _free_port() -> int:
+    def write_faults(self, rules: list[dict[str, Any]]) -> None:
+        (self.home / "faults.json").write_text(json.dumps(rules))
+
+    def _run(self, run_id: str) -> dict[str, Any]:
+        run = self.ask(RUN, id=run_id)["runOrError"]
+        return {"status": run["status"], "events": run["eventConnection"]["events"]}
+
+    def _wait(self, has_ended: Any, seconds: int = 240) -> None:
+        deadline = time.monotonic() + seconds
+        while not has_ended():
+            assert time.monotonic() < deadline, f"it did not end:\n{self.log.read_text()[-3000:]}"
+            time.sleep(0.5)
+
+
+@contextmanager
+def running(
+    *command: str, home: Path, environment: dict[str, str], folder: Path = ROOT
+) -> Iterator[DagsterUi]:
+    """Run a command that serves the UI on the port given to it last; ends it and all it started."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def start_ui(home: Path, environment: dict[str, str]) -> tuple[subprocess.Popen[bytes], DagsterUi]:
-    """Start `atom ui` and wait until it answers."""
-    port = _free_port()
+        port = probe.getsockname()[1]
     home.mkdir(parents=True, exist_ok=True)
-    log = home / "ui.log"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "atom_dagster", "ui", "--port", str(port)],
-        env=environment,
-        cwd=ROOT,
-        stdout=log.open("wb"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    ui = DagsterUi(f"http://127.0.0.1:{port}", home, log)
-    deadline = time.monotonic() + 120
-    query = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        try:
-            if ui.ask(query)["repositoriesOrError"].get("nodes"):
-                return process, ui
-        except (httpx.HTTPError, ValueError):
-            pass
-        time.sleep(0.5)
-    stop_ui(process)
-    raise AssertionError(f"the UI did not start:\n{log.read_text()[-3000:]}")
+    ui = DagsterUi(f"http://127.0.0.1:{port}", home, home / "ui.log")
+    with ui.log.open("wb") as log:
+        process = subprocess.Popen(
+            [*command, str(port)],
+            env=environment,
+            cwd=folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            assert process.poll() is None, ui.log.read_text()
+            assert time.monotonic() < deadline, f"the UI did not start:\n{ui.log.read_text()[-3000:]}"
+            try:
+                if all(entry["loadStatus"] == "LOADED" for entry in ui.locations()):
+                    break
+            except (httpx.HTTPError, ValueError):
+                pass
+            time.sleep(0.3)
+        yield ui
+    finally:
+        for sign in (signal.SIGINT, signal.SIGKILL):
+            try:
+                os.killpg(process.pid, sign)
+                process.wait(timeout=30)
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                continue
 
 
-def stop_ui(process: subprocess.Popen[bytes]) -> None:
-    """End the UI and everything it started."""
-    for sign in (signal.SIGINT, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, sign)
-            process.wait(timeout=20)
-        except (ProcessLookupError, subprocess.TimeoutExpired):
-            continue
-
-
-@pytest.fixture
-def ui(sample: Finished, tmp_path: Path) -> Iterator[DagsterUi]:
-    """A UI over a copy of the sample world that has been run, without its Dagster history."""
-    home = tmp_path / "home"
+@pytest.fixture(scope="module")
+def ui(sample: Finished, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterUi]:
+    """`atom ui` over what the finished sample world has pulled and loaded; nothing published, no history."""
+    home = tmp_path_factory.mktemp("ui") / "home"
     home.mkdir()
     shutil.copytree(sample.home / "landing", home / "landing")
-    shutil.copytree(sample.home / "world", home / "world")
     shutil.copy(sample.warehouse, home)
+    (home / "world").symlink_to(sample.home / "world")
     environment = sample.environment | {
         "ATOM_HOME": str(home),
         "ATOM_FAULTS": str(home / "faults.json"),
     }
     (home / "faults.json").write_text("[]")
-    process, running = start_ui(home, environment)
-    yield running
-    stop_ui(process)
+    command = [sys.executable, "-m", "atom_dagster", "ui", "--port"]
+    with running(*command, home=home, environment=environment) as found:
+        yield found
+    shutil.rmtree(home)

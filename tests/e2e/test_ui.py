@@ -1,93 +1,116 @@
-"""What a person does in Dagster's UI, through the endpoint it uses."""
+"""What a person does in Dagster's UI, through the endpoint it uses.
+
+One UI serves the whole module. Its home begins with everything pulled and loaded, nothing published and
+no history; the tests run in the order in which they stand.
+"""
 
 from __future__ import annotations
 
-import time
+import json
 
 import duckdb
 
-RAW_HUB = [["raw", "hf_models"], ["raw", "hf_derivatives"], ["raw", "hf_probes"]]
+from tests.conftest import Finished
+from tests.e2e.conftest import DagsterUi
+
+HUB = [["raw", "hf_models"], ["raw", "hf_derivatives"], ["raw", "hf_probes"]]
+MONTHS = ["2025-04-01", "2025-05-01", "2025-06-01"]
 
 
-def _all_assets(ui) -> list[list[str]]:
+def _all_assets(ui: DagsterUi) -> list[list[str]]:
     nodes = ui.ask("{ assetNodes { assetKey { path } isMaterializable } }")["assetNodes"]
     return sorted(node["assetKey"]["path"] for node in nodes if node["isMaterializable"])
 
 
-def test_every_asset_is_described_grouped_and_owned(ui):
+def test_it_starts_without_a_warning(ui: DagsterUi):
+    said = ui.log.read_text()
+    assert "Serving dagster-webserver on http://127.0.0.1:" in said
+    assert "warn" not in said.lower()
+    [location] = ui.locations()
+    assert location["name"] == "atom"
+    assert location["locationOrLoadError"]["__typename"] == "RepositoryLocation"
+
+
+def test_every_asset_and_check_is_described_grouped_and_owned(ui: DagsterUi):
     nodes = ui.ask(
         """{ assetNodes { assetKey { path } description groupName isMaterializable kinds
-             owners { ... on TeamAssetOwner { team } } } }"""
+             owners { ... on TeamAssetOwner { team } }
+             metadataEntries { label }
+             assetChecksOrError { ... on AssetChecks { checks { name description } } } } }"""
     )["assetNodes"]
-    mine = [node for node in nodes if node["isMaterializable"]]
-    assert len(mine) > 30
-    for node in mine:
+    # What every load writes is shown, and made by no step of its own.
+    shown = {tuple(node["assetKey"]["path"]) for node in nodes if not node["isMaterializable"]}
+    assert shown == {("raw", "pulls"), ("raw", "quarantine")}
+    assert len(nodes) > 50
+    for node in nodes:
+        schema = node["assetKey"]["path"][0]
         assert node["description"], node
-        assert node["groupName"] != "default", node
+        assert node["groupName"] == schema, node
         assert node["kinds"], node
-        assert node["owners"], node
+        assert node["owners"] == [{"team": "atom"}], node
+        labels = {entry["label"] for entry in node["metadataEntries"]}
+        assert schema == "published" or "dagster/column_schema" in labels, node
+        for check in node["assetChecksOrError"].get("checks", []):
+            assert check["description"], check
 
 
-def test_start_up_says_no_warning(ui):
-    text = ui.log.read_text()
-    assert "Warning" not in text
-    assert "WARNING" not in text
+def test_one_month_is_materialized(ui: DagsterUi):
+    run = ui.materialize(HUB, "2025-06-01")
+    assert run["status"] == "SUCCESS"
+    for path in HUB:
+        assert ui.materialized(*path) == {"2025-06-01"}
 
 
-def test_one_month_is_materialized_from_the_ui(ui):
-    launched = ui.ask(
-        """
-        mutation($params: ExecutionParams!) {
-          launchPipelineExecution(executionParams: $params) {
-            __typename
-            ... on LaunchRunSuccess { run { runId } }
-            ... on PythonError { message }
-            ... on InvalidSubsetError { message }
-          }
-        }
-        """,
-        params={
-            "selector": {
-                "repositoryName": "__repository__",
-                "repositoryLocationName": "atom",
-                "jobName": "__ASSET_JOB",
-                "assetSelection": [{"path": path} for path in RAW_HUB],
-                "assetCheckSelection": None,
-            },
-            "mode": "default",
-            "executionMetadata": {"tags": [{"key": "dagster/partition", "value": "2025-06-01"}]},
-        },
-    )["launchPipelineExecution"]
-    assert launched["__typename"] == "LaunchRunSuccess", launched
-    run_id = launched["run"]["runId"]
-    deadline = time.monotonic() + 180
-    status = ""
-    while time.monotonic() < deadline and status not in {"SUCCESS", "FAILURE"}:
-        status = ui.ask("query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }", id=run_id)[
-            "runOrError"
-        ]["status"]
-        time.sleep(1)
-    assert status == "SUCCESS", ui.log.read_text()[-3000:]
-    assert ui.materialized(["raw", "hf_models"]) == {"2025-06-01"}
-
-
-def test_a_backfill_whose_month_breaks_a_rule_publishes_nothing(ui):
-    # All counters of one archive month contradict each other: the rows are loaded, the rule fails.
-    with duckdb.connect(str(ui.home / "warehouse.duckdb")) as connection:
-        connection.execute("delete from raw.loads where scope = 'hub' and month = date '2025-05-01'")
-    for pull in (ui.home / "landing" / "hub_archive").glob("hub_archive-2025-05-*"):
-        for file in pull.rglob("*"):
-            file.chmod(0o644) if file.is_file() else file.chmod(0o755)
-        import shutil
-
-        pull.chmod(0o755)
-        shutil.rmtree(pull)
-    (ui.home / "faults.json").write_text(
-        '[{"path": "resolve/main/models/2025-05-.*parquet", "corrupt": "counters"}]'
-    )
-    backfill = ui.backfill(_all_assets(ui), ["2025-04-01", "2025-05-01", "2025-06-01"])
-    statuses = [run["status"] for run in backfill["runs"]]
-    assert len(statuses) >= 2, backfill
-    assert "FAILURE" in statuses, backfill
+def test_a_backfill_in_which_a_month_breaks_a_rule_publishes_nothing(ui: DagsterUi, sample: Finished):
+    ui.spoil_month(sample, "2025-05", "counters")
+    backfill = ui.backfill(_all_assets(ui), MONTHS)
+    violated = {
+        event["evaluation"]["checkName"]
+        for event in backfill.events("AssetCheckEvaluationEvent")
+        if not event["evaluation"]["success"]
+    }
+    assert "counters_agree" in violated
+    # Dagster starts the run of the unpartitioned assets although the check failed in the first one.
+    assert backfill.statuses == ["FAILURE", "FAILURE"]
+    assert backfill.materialized("raw", "hf_models") == MONTHS
+    assert backfill.materialized("marts", "models") == [None]
+    assert backfill.materialized("published") == []
+    assert "Nothing was published, because a blocking rule is violated. counters_agree" in backfill.failures()
     assert not (ui.home / "published").exists()
-    assert ui.materialized(["raw", "hf_models"]) >= {"2025-04-01", "2025-06-01"}
+    assert not list((ui.home / "builds").glob("*")) if (ui.home / "builds").exists() else True
+
+
+def test_a_clean_backfill_publishes_once(ui: DagsterUi):
+    ui.write_faults([])
+    backfill = ui.backfill(_all_assets(ui), MONTHS)
+    assert backfill.status == "COMPLETED_SUCCESS"
+    assert backfill.statuses == ["SUCCESS", "SUCCESS"]
+    assert backfill.materialized("raw", "hf_models") == MONTHS
+    assert backfill.materialized("published") == [None]
+    [build] = (ui.home / "builds").iterdir()
+    assert (ui.home / "published").resolve() == build
+    # Every materialization of a table says how many rows it has.
+    told = {
+        "/".join(event["assetKey"]["path"]): entry["intValue"]
+        for event in backfill.events("MaterializationEvent")
+        for entry in event["metadataEntries"]
+        if entry["label"] in {"dagster/row_count", "dagster/partition_row_count"}
+    }
+    views = {"/".join(path) for path in _all_assets(ui) if path[0] == "staging"}
+    assert set(told) == {"/".join(path) for path in _all_assets(ui)} - views
+    with duckdb.connect(str(build / "atom.duckdb"), read_only=True) as connection:
+        [(models,)] = connection.execute("select count(*) from marts.models").fetchall()
+    assert told["marts/models"] == models > 1000
+
+
+def test_a_month_no_source_can_observe_fails_with_that_sentence(ui: DagsterUi):
+    months = ["2024-11-01", "2024-12-01", "2025-01-01", "2025-02-01"]
+    before = json.loads((ui.home / "published" / "build.json").read_text())
+    backfill = ui.backfill([["raw", "openrouter_tokens"]], months)
+    assert backfill.statuses == ["FAILURE"]
+    for month in ("2024-11", "2024-12"):
+        assert f"OpenRouter's rankings cannot observe {month}" in backfill.failures()
+    assert backfill.materialized("raw", "openrouter_tokens") == ["2025-01-01", "2025-02-01"]
+    green = ui.materialized("raw", "openrouter_tokens")
+    assert green == {*MONTHS, "2025-01-01", "2025-02-01"}
+    assert json.loads((ui.home / "published" / "build.json").read_text()) == before

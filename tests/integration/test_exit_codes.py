@@ -97,21 +97,14 @@ def test_a_range_of_which_some_months_are_observable(recorded_copy: dict[str, st
 
 
 def test_a_build_that_dbt_cannot_make_is_not_called_a_rule(sample: Finished, home: Path):
-    """Something stands where dbt would put a table: it is dbt that is named."""
+    """Somebody's own table cites the models, so that dbt cannot replace them: it is dbt that is named."""
     shutil.copytree(sample.home, home, symlinks=True)
     before = (home / "published").readlink()
     with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
-        connection.execute("drop table marts.models")
-        connection.execute("create type marts.models as enum ('in the way')")
-        connection.execute("update raw.loads set fingerprint = 'other' where scope = 'registry'")
-    done = atom(
-        "backfill",
-        "--from",
-        "2025-03",
-        "--to",
-        "2025-03",
-        environment=sample.environment | {"ATOM_HOME": str(home)},
-    )
+        connection.execute("create table marts.notes (model_id varchar references marts.models (model_id))")
+    # A day later, so that there is something to build.
+    later = sample.environment | {"ATOM_HOME": str(home), "ATOM_NOW": "2026-11-13T06:00:00Z"}
+    done = atom("backfill", "--from", "2025-03", "--to", "2025-03", environment=later)
     assert done.returncode == 1, done.stderr
     sentence = _one_sentence(done.stderr)
     assert sentence.startswith("atom: Nothing was published, because dbt's model models failed (")

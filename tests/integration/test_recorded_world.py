@@ -105,7 +105,13 @@ def test_freshness_warns_and_does_not_block(recorded):
     assert all(passed for (passed,) in recorded.rows("select passed from meta.checks where is_blocking"))
 
 
-def test_no_machine_path_but_the_worlds_own_is_published(recorded):
-    [(world, synthetic)] = recorded.rows("select world, is_synthetic from meta.world")
-    assert world.startswith("recorded:")
-    assert synthetic is False
+def test_no_machine_path_is_published(recorded):
+    assert recorded.rows("select world, is_synthetic from meta.world") == [("recorded:recorded", False)]
+    texts = recorded.rows(
+        "select table_name, column_name from duckdb_columns()"
+        " where schema_name = 'meta' and data_type = 'VARCHAR'"
+    )
+    for table, column in texts:
+        paths = recorded.rows(f'select "{column}" from meta.{table} where "{column}" like \'%/shared/%\'')
+        assert paths == [], (table, column)
+    assert "/shared/" not in (recorded.published.parent / "build.json").read_text()

@@ -243,3 +243,32 @@ def test_a_second_process_waits_and_a_killed_one_leaves_no_lock(
     assert process.exitcode == 9
     with landing.open(source="a", scope="s", world="w", now=at()) as draft:
         assert [page.request for page in draft.pages] == ["/0"]
+
+
+def test_a_content_that_comes_back_is_a_newer_pull(tmp_path: Path) -> None:
+    landing = Landing(tmp_path)
+    whole = make(landing, b"[1, 2]", scope="lists")
+    cut = make(landing, b"[1]", scope="lists", now=NOW + timedelta(days=1))
+    back = make(landing, b"[1, 2]", scope="lists", now=NOW + timedelta(days=2))
+    assert [pull.pull_id for pull in landing.pulls()] == [whole.pull_id, cut.pull_id, back.pull_id]
+    assert back.read(back.pages[0]) == b"[1, 2]"
+    again = make(landing, b"[1, 2]", scope="lists", now=NOW + timedelta(days=3))
+    assert again == back
+
+
+def test_answers_that_take_turns_are_the_same_pulls_each_time(tmp_path: Path) -> None:
+    """A recorded world answers with each of its vintages in every run."""
+    landing, older, newer = Landing(tmp_path), NOW - timedelta(days=9), NOW - timedelta(days=2)
+    for day in range(3):
+        now = NOW + timedelta(days=day)
+        make(landing, b"[1]", scope="catalogue", now=now, as_of=older)
+        make(landing, b"[2]", scope="catalogue", now=now, as_of=newer)
+    assert [pull.as_of for pull in landing.pulls()] == [older, newer]
+
+
+def test_a_content_that_came_back_is_not_called_changed(tmp_path: Path) -> None:
+    landing = Landing(tmp_path)
+    for day, body in enumerate((b"[1, 2]", b"[1]", b"[1, 2]")):
+        back = make(landing, body, scope="lists", now=NOW + timedelta(days=day))
+    assert len(landing.pulls()) == 3
+    assert landing.verify(back) == []
