@@ -295,8 +295,9 @@ class PullWriter:
     def _target(self, source: str, scope: str, as_of: datetime | None) -> Path:
         """The folder of the newest pull of this scope if it has this content, else a new one.
 
-        An answer that stands for the same instant as a pull with this content is that pull. A content that was replaced and has come back is a pull of its own, or its older date would
-        leave the one in between the newest for ever.
+        An answer that stands for the same instant as a pull of this content is that pull. A content
+        that was replaced and has come back is a pull of its own, or its older date would leave the
+        one in between the newest for ever.
         """
         pull_id = _pull_id(source, scope, self.pages)
         root = self._landing.root / source

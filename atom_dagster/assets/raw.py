@@ -189,7 +189,13 @@ def _record(table: str) -> dg.AssetSpec:
 
 
 RECORDS = [_record("pulls"), _record("quarantine")]
-ASSETS = [hub_assets, openrouter_tokens_asset, openrouter_models_asset, registry_assets, *RECORDS]
+ASSETS: list[dg.AssetsDefinition | dg.AssetSpec] = [
+    hub_assets,
+    openrouter_tokens_asset,
+    openrouter_models_asset,
+    registry_assets,
+    *RECORDS,
+]
 
 
 def gather_hub(

@@ -111,14 +111,15 @@ class Backfill:
     def statuses(self) -> list[str]:
         return [run["status"] for run in self.runs]
 
-    def events(self, kind: str) -> list[dict[str, Any]]:
-        return [event for run in self.runs for event in run["events"] if event["__typename"] == kind]
+    def events(self, kind: str, run: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        runs = [run] if run else self.runs
+        return [event for run in runs for event in run["events"] if event["__typename"] == kind]
 
-    def materialized(self, *path: str) -> list[str | None]:
+    def materialized(self, *path: str, run: dict[str, Any] | None = None) -> list[str | None]:
         """The partitions of an asset that were materialized, None for one without partitions."""
         return [
             event["partition"]
-            for event in self.events("MaterializationEvent")
+            for event in self.events("MaterializationEvent", run)
             if event["assetKey"]["path"] == list(path)
         ]
 
