@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -19,11 +21,38 @@ DBT_TARGET = DBT_PROJECT / "target"
 _DBT_SOURCES = ("*.sql", "*.yml", "*.csv")
 
 
+LOADED_BY = {
+    "hf_models": "hub",
+    "hf_derivatives": "hub",
+    "hf_probes": "hub",
+    "openrouter_tokens": "openrouter",
+    "openrouter_models": "openrouter_models",
+    "tracked_models": "registry",
+    "model_parameters": "registry",
+    "organization_regions": "registry",
+    "release_date_corrections": "registry",
+}
+"""The source that loads a raw table, as named in ``raw.loads``; every source writes the others."""
+
+
 @dataclass(frozen=True)
 class BuiltFrom:
     """What the standing marts were built from, all of them and with every dbt test passed."""
 
     digest: str
+    vars: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What one table of the dbt project was built from."""
+
+    table: str
+    """Schema and name."""
+    raw_tables: tuple[str, ...]
+    """The raw tables it is computed from, directly or not."""
+    digest: str
+    """Of what they held, and of the code and seeds."""
     vars: str
 
 
@@ -54,35 +83,112 @@ def build_vars(settings: Settings) -> str:
 
 
 def digest(connection: duckdb.DuckDBPyConnection) -> str:
-    """A digest of what is loaded and of the code and seeds; the vars stand beside it."""
-    result = hashlib.sha256(code_digest().encode())
-    try:
-        loads = connection.execute("select * from raw.loads order by all").fetchall()
-    except duckdb.CatalogException:
-        loads = []
-    result.update(repr(loads).encode())
-    return result.hexdigest()
+    """A digest of all that is loaded and of the code and seeds; the vars stand beside it."""
+    return _Present(connection).digest(None)
+
+
+def origins(
+    connection: duckdb.DuckDBPyConnection,
+    parents: Mapping[str, Collection[str]],
+    built: Collection[str],
+    variables: str,
+) -> list[Origin]:
+    """What these tables will have been built from, once they are built from what is loaded now.
+
+    A table built on one that is not built with it and not up to date is left out: a part of it is older.
+
+    Args:
+        connection: To the warehouse.
+        parents: The tables that each table of the dbt project reads; raw ones are named ``raw.…``.
+        built: The tables to be built together.
+        variables: Their dbt vars, as JSON.
+    """
+    present, standing = _Present(connection), {origin.table: origin for origin in _standing(connection)}
+
+    @cache
+    def raw_tables(table: str) -> tuple[str, ...]:
+        found: set[str] = set()
+        for parent in parents[table]:
+            schema, _, name = parent.partition(".")
+            found.update([name] if schema == "raw" else raw_tables(parent))
+        return tuple(sorted(found))
+
+    @cache
+    def origin_of(table: str) -> Origin:
+        return Origin(table, raw_tables(table), present.digest(raw_tables(table)), variables)
+
+    @cache
+    def is_current(table: str) -> bool:
+        if table in built:
+            return all(is_current(parent) for parent in parents[table] if parent in parents)
+        return standing.get(table) == origin_of(table)
+
+    return [origin_of(table) for table in sorted(built) if is_current(table)]
 
 
 def of_marts(connection: duckdb.DuckDBPyConnection) -> BuiltFrom | None:
-    """What the standing marts were built from; None while they are being built or are not whole."""
-    try:
-        row = connection.execute("select digest, vars from raw.marts_built_from").fetchone()
-    except duckdb.CatalogException:
+    """What the standing marts were built from; None unless all of them are of what is loaded now."""
+    marts = connection.execute(
+        "select 'marts.' || table_name from duckdb_tables() where schema_name = 'marts'"
+    ).fetchall()
+    standing = {origin.table: origin for origin in _standing(connection)}
+    found = [standing.get(name) for (name,) in marts]
+    present = _Present(connection)
+    variables = {origin.vars for origin in found if origin}
+    if len(variables) != 1 or not all(o and o.digest == present.digest(o.raw_tables) for o in found):
         return None
-    return BuiltFrom(*row) if row else None
+    return BuiltFrom(present.digest(None), variables.pop())
 
 
-def note(connection: duckdb.DuckDBPyConnection, built_from: BuiltFrom | None) -> None:
-    """Note what the marts were built from; None before they are touched."""
+def forget(connection: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> None:
+    """Forget what these tables were built from, before they are touched."""
     connection.execute(
-        "create or replace table raw.marts_built_from (digest varchar not null, vars varchar not null)"
+        "create table if not exists raw.built_from (table_name varchar primary key,"
+        " raw_tables varchar[] not null, digest varchar not null, vars varchar not null)"
     )
     connection.execute(
-        "comment on table raw.marts_built_from is"
-        " 'What the standing marts were built whole from; empty while they are not whole.'"
+        "comment on table raw.built_from is"
+        " 'What each table of the dbt project was built from; absent while it is not up to date.'"
     )
-    if built_from is not None:
+    connection.execute(
+        "delete from raw.built_from where list_contains(?::varchar[], table_name)", [[*tables]]
+    )
+
+
+def note(connection: duckdb.DuckDBPyConnection, built: Iterable[Origin]) -> None:
+    """Note what these tables were built from."""
+    for origin in built:
         connection.execute(
-            "insert into raw.marts_built_from values (?, ?)", [built_from.digest, built_from.vars]
+            "insert into raw.built_from values (?, ?, ?, ?)",
+            [origin.table, list(origin.raw_tables), origin.digest, origin.vars],
         )
+
+
+def _standing(connection: duckdb.DuckDBPyConnection) -> list[Origin]:
+    try:
+        rows = connection.execute(
+            "select table_name, raw_tables, digest, vars from raw.built_from"
+        ).fetchall()
+    except duckdb.CatalogException:
+        return []
+    return [
+        Origin(table, tuple(raw_tables), digest, variables) for table, raw_tables, digest, variables in rows
+    ]
+
+
+class _Present:
+    """What is loaded now."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        try:
+            self._loads = connection.execute("select * from raw.loads order by all").fetchall()
+        except duckdb.CatalogException:
+            self._loads = []
+        self._code = code_digest()
+
+    def digest(self, raw_tables: Iterable[str] | None) -> str:
+        """A digest of what these raw tables hold (None: all of them), and of the code and seeds."""
+        scopes = {LOADED_BY.get(table) for table in raw_tables or []}
+        takes_all = raw_tables is None or None in scopes
+        loads = [load for load in self._loads if takes_all or load[0] in scopes]
+        return hashlib.sha256((self._code + repr(loads)).encode()).hexdigest()

@@ -175,23 +175,28 @@ def dbt_models_asset() -> dg.AssetsDefinition:
     def dbt_models(context: dg.AssetExecutionContext, home: Home, dbt: DbtCliResource) -> Iterator[Any]:
         settings = home.settings
         target = settings.home / "dbt"
+        parents = {
+            _name(key): {_name(dep) for dep in deps} for key, deps in context.assets_def.asset_deps.items()
+        }
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
         total = len(context.selected_asset_keys) + len(context.selected_asset_check_keys)
         with home.warehouse.writing("start of a build") as connection:
-            built_from = inputs.BuiltFrom(inputs.digest(connection), build_vars(settings))
-            is_whole = (
-                context.selected_asset_keys == context.assets_def.keys
-                or inputs.of_marts(connection) == built_from
-            )
-            inputs.note(connection, None)
+            # A run may build a part: Dagster builds what needs no month at once, the rest after the months.
+            built = {_name(key) for key in context.selected_asset_keys}
+            origins = inputs.origins(connection, parents, built, build_vars(settings))
+            inputs.forget(connection, built)
         invocation = dbt.cli(build_arguments(settings), context=context, target_path=target)
         yield from _results(invocation, total)
         # Reached only when every model was built and every test passed.
         with home.warehouse.writing("end of a build") as connection:
-            inputs.note(connection, built_from if is_whole else None)
+            inputs.note(connection, origins)
 
     return dbt_models
+
+
+def _name(key: dg.AssetKey) -> str:
+    return ".".join(key.path)
 
 
 def _results(invocation: DbtCliInvocation, total: int) -> Iterator[Any]:

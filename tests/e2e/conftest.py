@@ -22,6 +22,7 @@ import pytest
 from atom_dagster.worlds.corruption import spoil
 from tests.conftest import ROOT, Finished
 
+ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 MATERIALIZE = """
     mutation($params: ExecutionParams!) {
       launchPipelineExecution(executionParams: $params) {
@@ -46,7 +47,7 @@ BACKFILL_STATUS = """
       partitionBackfillOrError(backfillId: $id) {
         ... on PartitionBackfill {
           id status error { message }
-          runs { id status tags { key value } }
+          runs { id status assetSelection { path } }
         }
       }
     }
@@ -104,7 +105,6 @@ LOCATIONS = """{
 class Backfill:
     """How a backfill ended, with its runs in the order in which they began."""
 
-    status: str
     runs: list[dict[str, Any]]
 
     @property
@@ -166,11 +166,14 @@ class DagsterUi:
         )["launchPipelineExecution"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         run_id = launched["run"]["runId"]
-        self._wait(lambda: self._run(run_id)["status"] in {"SUCCESS", "FAILURE", "CANCELED"})
+        self._wait(lambda: self._run(run_id)["status"] in ENDED)
         return self._run(run_id)
 
     def backfill(self, assets: Sequence[Sequence[str]], months: Sequence[str]) -> Backfill:
-        """Launch a backfill as the UI does, and wait for its end."""
+        """Launch a backfill as the UI does, and wait for its end.
+
+        With the last asset of all run, nothing is left to do; the daemon notices half a minute later.
+        """
         launched = self.ask(
             BACKFILL,
             params={"assetSelection": [{"path": path} for path in assets], "partitionNames": months},
@@ -182,11 +185,14 @@ class DagsterUi:
             found.update(
                 self.ask(BACKFILL_STATUS, id=launched["backfillId"])["partitionBackfillOrError"],
             )
+            last = any({"path": ["published"]} in run["assetSelection"] for run in found["runs"])
+            if last and all(run["status"] in ENDED for run in found["runs"]):
+                return True
             return found["status"] not in {"REQUESTED", "CANCELING", "FAILING"}
 
         self._wait(has_ended)
         runs = [{"id": run["id"], **self._run(run["id"])} for run in reversed(found["runs"])]
-        return Backfill(found["status"], runs)
+        return Backfill(runs)
 
     def materialized(self, *path: str) -> set[str]:
         """The partitions of an asset that are green."""
@@ -199,10 +205,13 @@ class DagsterUi:
                 green.update(keys[first : last + 1])
         return green
 
-    def spoil_month(self, sample: Finished, month: str, way: str) -> None:
-        """Make the archive answer badly for a month that landing then no longer holds."""
+    def forget(self, month: str) -> None:
+        """Remove what landing holds of a month's archive, so that it is pulled again."""
         for pull in (self.home / "landing" / "hub_archive").glob(f"hub_archive-{month}-*"):
             shutil.rmtree(pull)
+
+    def spoil(self, sample: Finished, month: str, way: str) -> None:
+        """Make the archive answer badly for a month."""
         rules: list[dict[str, Any]] = []
         for file in (sample.home / "world").glob(f"*/archive/{month}-*.parquet"):
             good = file.read_bytes()
