@@ -50,7 +50,7 @@ class Origin:
     table: str
     """Schema and name."""
     raw_tables: tuple[str, ...]
-    """The raw tables it is computed from, directly or not."""
+    """The raw tables its rows are computed from, directly or not."""
     digest: str
     """Of what they held, and of the code and seeds."""
     vars: str
@@ -92,6 +92,7 @@ def origins(
     parents: Mapping[str, Collection[str]],
     built: Collection[str],
     variables: str,
+    views: Collection[str] = (),
 ) -> list[Origin]:
     """What these tables will have been built from, once they are built from what is loaded now.
 
@@ -102,6 +103,7 @@ def origins(
         parents: The tables that each table of the dbt project reads; raw ones are named ``raw.…``.
         built: The tables to be built together.
         variables: Their dbt vars, as JSON.
+        views: The tables that are views: they hold no rows, so no load makes them old.
     """
     present, standing = _Present(connection), {origin.table: origin for origin in _standing(connection)}
 
@@ -115,7 +117,8 @@ def origins(
 
     @cache
     def origin_of(table: str) -> Origin:
-        return Origin(table, raw_tables(table), present.digest(raw_tables(table)), variables)
+        held = () if table in views else raw_tables(table)
+        return Origin(table, held, present.digest(held), variables)
 
     @cache
     def is_current(table: str) -> bool:

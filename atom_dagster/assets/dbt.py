@@ -87,7 +87,7 @@ class Translator(DagsterDbtTranslator):
             group_name=layer,
             owners=["team:atom"],
             kinds={"dbt", "duckdb"},
-        )
+        ).merge_attributes(metadata={"materialized": node["config"]["materialized"]})
 
     def get_asset_check_spec(
         self,
@@ -178,13 +178,18 @@ def dbt_models_asset() -> dg.AssetsDefinition:
         parents = {
             _name(key): {_name(dep) for dep in deps} for key, deps in context.assets_def.asset_deps.items()
         }
+        views = {
+            _name(key)
+            for key, metadata in context.assets_def.metadata_by_key.items()
+            if metadata["materialized"] == "view"
+        }
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
         total = len(context.selected_asset_keys) + len(context.selected_asset_check_keys)
         with home.warehouse.writing("start of a build") as connection:
             # A run may build a part: Dagster builds what needs no month at once, the rest after the months.
             built = {_name(key) for key in context.selected_asset_keys}
-            origins = inputs.origins(connection, parents, built, build_vars(settings))
+            origins = inputs.origins(connection, parents, built, build_vars(settings), views)
             inputs.forget(connection, built)
         invocation = dbt.cli(build_arguments(settings), context=context, target_path=target)
         yield from _results(invocation, total)

@@ -67,6 +67,20 @@ def test_a_load_makes_what_comes_from_it_old(warehouse):
     assert inputs.of_marts(warehouse) is not None
 
 
+def test_a_view_is_never_too_old_to_build_on(warehouse):
+    def build(tables: set[str]) -> None:
+        origins = inputs.origins(warehouse, PARENTS, tables, "{}", views={"staging.lists"})
+        inputs.forget(warehouse, tables)
+        inputs.note(warehouse, origins)
+
+    build(EARLY | LATE)
+    _load(warehouse, "registry", "r2")
+    build({"marts.organizations"})
+    assert inputs.of_marts(warehouse) is None
+    build(LATE)
+    assert inputs.of_marts(warehouse) is not None
+
+
 def test_a_mart_built_on_an_old_table_is_old(warehouse):
     _build(warehouse, EARLY | LATE)
     _load(warehouse, "hub", "h2")
