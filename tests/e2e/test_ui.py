@@ -6,10 +6,6 @@ no history; the tests run in the order in which they stand.
 
 from __future__ import annotations
 
-import json
-
-import duckdb
-
 from tests.conftest import Finished
 from tests.e2e.conftest import DagsterUi
 
@@ -82,39 +78,3 @@ def test_a_backfill_in_which_a_month_breaks_a_rule_publishes_nothing(ui: Dagster
     assert "Nothing was published, because a blocking rule is violated. counters_agree" in backfill.failures()
     assert not (ui.home / "published").exists()
     assert not list((ui.home / "builds").glob("*")) if (ui.home / "builds").exists() else True
-
-
-def test_a_clean_backfill_publishes_once(ui: DagsterUi):
-    ui.forget("2025-05")
-    ui.write_faults([])
-    backfill = ui.backfill(_all_assets(ui), MONTHS)
-    assert set(backfill.statuses) == {"SUCCESS"}, backfill.failures()
-    assert backfill.materialized("raw", "hf_models") == MONTHS
-    assert backfill.materialized("published") == [None]
-    [build] = (ui.home / "builds").iterdir()
-    assert (ui.home / "published").resolve() == build
-    # Every materialization of a table says how many rows it has.
-    told = {
-        "/".join(event["assetKey"]["path"]): entry["intValue"]
-        for event in backfill.events("MaterializationEvent")
-        for entry in event["metadataEntries"]
-        if entry["label"] in {"dagster/row_count", "dagster/partition_row_count"}
-    }
-    views = {"/".join(path) for path in _all_assets(ui) if path[0] == "staging"}
-    assert set(told) == {"/".join(path) for path in _all_assets(ui)} - views
-    with duckdb.connect(str(build / "atom.duckdb"), read_only=True) as connection:
-        [(models,)] = connection.execute("select count(*) from marts.models").fetchall()
-    assert told["marts/models"] == models > 1000
-
-
-def test_a_month_no_source_can_observe_fails_with_that_sentence(ui: DagsterUi):
-    months = ["2024-11-01", "2024-12-01", "2025-01-01", "2025-02-01"]
-    before = json.loads((ui.home / "published" / "build.json").read_text())
-    backfill = ui.backfill([["raw", "openrouter_tokens"]], months)
-    assert backfill.statuses == ["FAILURE"]
-    for month in ("2024-11", "2024-12"):
-        assert f"OpenRouter's rankings cannot observe {month}" in backfill.failures()
-    assert backfill.materialized("raw", "openrouter_tokens") == ["2025-01-01", "2025-02-01"]
-    green = ui.materialized("raw", "openrouter_tokens")
-    assert green == {*MONTHS, "2025-01-01", "2025-02-01"}
-    assert json.loads((ui.home / "published" / "build.json").read_text()) == before
