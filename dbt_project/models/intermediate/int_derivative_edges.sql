@@ -19,28 +19,43 @@ pulls as (
 
 ),
 
-readings as (
+-- by name first: of all its readings a name only lends its newest day, so the rest is never compared
+newest_by_name as (
+
+    select
+        model_id,
+        max(observed_on) as observed_on
+    from edges
+    group by model_id
+
+),
+
+newest_by_child as (
 
     select
         ids.canonical_id as child_id,
+        newest_by_name.model_id,
+        newest_by_name.observed_on,
+        max(newest_by_name.observed_on) over (partition by ids.canonical_id) as newest_on
+    from newest_by_name
+    inner join ids
+        on newest_by_name.model_id = ids.model_id
+
+),
+
+readings as (
+
+    select distinct
+        newest_by_child.child_id,
         edges.model_id,
         edges.source,
         edges.observed_on,
         edges.pull_id
-    from edges
-    inner join ids
-        on edges.model_id = ids.model_id
-    group by ids.canonical_id, edges.model_id, edges.source, edges.observed_on, edges.pull_id
-
-),
-
-newest_days as (
-
-    select
-        child_id,
-        max(observed_on) as observed_on
-    from readings
-    group by child_id
+    from newest_by_child
+    inner join edges
+        on
+            newest_by_child.model_id = edges.model_id
+            and newest_by_child.newest_on = edges.observed_on
 
 ),
 
@@ -63,10 +78,6 @@ newest_readings as (
                 readings.model_id
         ) as nth
     from readings
-    inner join newest_days
-        on
-            readings.child_id = newest_days.child_id
-            and readings.observed_on = newest_days.observed_on
     left join pulls
         on readings.pull_id = pulls.pull_id
 

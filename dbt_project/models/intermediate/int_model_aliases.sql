@@ -1,26 +1,52 @@
 -- definitions 0.5: ids that share a Hub _id, a redirect or a row of the seed renames are one model
 -- under its newest id.
 
-with recursive days_read as (
+with recursive read_ids as (
 
     select
         model_id,
         observed_on,
-        max(hf_id) as hf_id
+        hf_id
     from {{ ref('stg_hf__readings') }}
-    group by model_id, observed_on
+
+),
+
+spans as (
+
+    select
+        model_id,
+        min(observed_on) as first_observed_on,
+        max(observed_on) as last_observed_on,
+        max(case when hf_id is not null then observed_on end) as identified_on
+    from read_ids
+    group by model_id
+
+),
+
+newest_identities as (
+
+    select
+        spans.model_id,
+        max(read_ids.hf_id) as hf_id
+    from spans
+    inner join read_ids
+        on
+            spans.model_id = read_ids.model_id
+            and spans.identified_on = read_ids.observed_on
+    group by spans.model_id
 
 ),
 
 readings as (
 
     select
-        model_id,
-        min(observed_on) as first_observed_on,
-        max(observed_on) as last_observed_on,
-        {{ last_known('hf_id', 'observed_on') }} as hf_id
-    from days_read
-    group by model_id
+        spans.model_id,
+        spans.first_observed_on,
+        spans.last_observed_on,
+        newest_identities.hf_id
+    from spans
+    left join newest_identities
+        on spans.model_id = newest_identities.model_id
 
 ),
 

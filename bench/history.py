@@ -1,0 +1,135 @@
+"""Whether one more month costs the same however long the history is: a ratio within one run.
+
+    python bench/history.py [--repeat 3] [--keep FOLDER]
+
+Two homes of the sample world's size, one with 36 months and one with 120 (the 36, and before them copies of
+them moved into the past), each already built and published. Then a month passes, and the whole of
+`atom run` (pull, load, build, check, publish) is timed in both, in turn. Issue: the ratio stays below 1.2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+BEFORE, AFTER = "2026-11-02T06:00:00+00:00", "2026-12-02T06:00:00+00:00"
+FIRST, LONG_FIRST = date(2023, 11, 1), date(2016, 11, 1)
+BLOCKS = [(36, date(2020, 11, 1)), (72, date(2017, 11, 1)), (108, date(2016, 11, 1))]
+"""Months by which a copy is moved, and the first month of it that is kept (a block ends where the next begins)."""
+DATED = {"hf_models": "observed_on", "hf_derivatives": "observed_on", "openrouter_tokens": "day"}
+
+
+def run(home: Path, now: str, first: date, *, quiet: bool = True) -> float:
+    """Seconds of a whole `atom run` in a process of its own."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DAGSTER")}
+    environment |= {"ATOM_HOME": str(home), "ATOM_NOW": now, "ATOM_WORLD": "sample"}
+    started = time.perf_counter()
+    subprocess.run(
+        [sys.executable, __file__, "--child", first.isoformat()],
+        env=environment,
+        check=True,
+        stdout=subprocess.DEVNULL if quiet else None,
+        stderr=subprocess.DEVNULL if quiet else None,
+    )
+    return time.perf_counter() - started
+
+
+def child(first: date) -> None:
+    """`atom run` over a series that begins in another month."""
+    import dagster as dg
+
+    from atom_dagster import partitions
+
+    partitions.FIRST_MONTH = first
+    partitions.MONTHLY = dg.MonthlyPartitionsDefinition(first.isoformat(), end_offset=1)
+    from atom_dagster.cli import main
+
+    sys.argv = ["atom", "run"]
+    main()
+
+
+def lengthen(warehouse: Path) -> None:
+    """Put copies of the warehouse's raw months before them, until it begins in ``LONG_FIRST``."""
+    with duckdb.connect(str(warehouse)) as connection:
+        end = FIRST
+        for months, start in BLOCKS:
+            mark = f"-before-{months}"
+            for table, dated in DATED.items():
+                moved = f"({dated} - interval {months} month)::date"
+                connection.execute(
+                    f"insert into raw.{table} select * replace ({moved} as {dated},"
+                    f" pull_id || '{mark}' as pull_id) from raw.{table}"
+                    f" where {moved} >= date '{start}' and {moved} < date '{end}'"
+                    f" and pull_id not like '%-before-%'"
+                    # The 31st of a longer month and the 30th fall on one day.
+                    f" and {dated} = {moved} + interval {months} month"
+                )
+            connection.execute(
+                f"insert into raw.pulls select * replace (pull_id || '{mark}' as pull_id,"
+                f" fetched_at - interval {months} month as fetched_at, as_of - interval {months} month as as_of)"
+                f" from raw.pulls where pull_id || '{mark}' in (select pull_id from raw.hf_models"
+                " union select pull_id from raw.openrouter_tokens)"
+            )
+            connection.execute(
+                f"insert into raw.loads select scope, (month - interval {months} month)::date, reader,"
+                f" list_transform(pull_ids, lambda p: p || '{mark}')"
+                " from raw.loads where scope in ('hub', 'openrouter') and not list_contains("
+                "list_transform(pull_ids, lambda p: contains(p, '-before-')), true)"
+                f" and (month - interval {months} month)::date >= date '{start}'"
+                f" and (month - interval {months} month)::date < date '{end}'"
+            )
+            end = start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--keep", type=Path, help="keep the homes here, and use those that are there")
+    parser.add_argument("--child", type=date.fromisoformat, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        child(arguments.child)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = arguments.keep or Path(scratch)
+        firsts = {"36": FIRST, "120": LONG_FIRST}
+        homes = {name: folder / name for name in firsts}
+        if not homes["120"].exists():
+            run(homes["36"], BEFORE, FIRST)
+            shutil.copytree(homes["36"], homes["120"], symlinks=True)
+            lengthen(homes["120"] / "warehouse.duckdb")
+            run(homes["120"], BEFORE, LONG_FIRST)
+        for name, home in homes.items():
+            with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
+                found = connection.execute(
+                    "select count(distinct month) filter (where scope = 'hub'),"
+                    " (select count(*) from raw.hf_models) from raw.loads"
+                ).fetchone()
+            print(f"{name} months: {found}")
+        seconds: dict[str, list[float]] = {name: [] for name in homes}
+        for turn in range(arguments.repeat):
+            for name in sorted(homes, reverse=bool(turn % 2)):
+                home = Path(scratch) / f"turn-{turn}-{name}"
+                shutil.copytree(homes[name], home, symlinks=True)
+                seconds[name].append(run(home, AFTER, firsts[name]))
+                shutil.rmtree(home)
+    for name, found in seconds.items():
+        print(f"{name} months: {', '.join(f'{second:.1f}' for second in found)} s")
+    ratios = [long / short for short, long in zip(seconds["36"], seconds["120"], strict=True)]
+    print(
+        f"one month added, 120 months to 36: {statistics.median(ratios):.2f} ({min(ratios):.2f} … {max(ratios):.2f})"
+    )
+
+
+if __name__ == "__main__":
+    main()
