@@ -25,7 +25,7 @@ import duckdb
 BEFORE, AFTER = "2026-11-02T06:00:00+00:00", "2026-12-02T06:00:00+00:00"
 FIRST, LONG_FIRST = date(2023, 11, 1), date(2016, 11, 1)
 BLOCKS = [(36, date(2020, 11, 1)), (72, date(2017, 11, 1)), (108, date(2016, 11, 1))]
-"""Months by which a copy is moved, and the first month of it that is kept (a block ends where the next begins)."""
+"""Months by which a copy is moved, and its first month that is kept; it ends where the one before begins."""
 DATED = {"hf_models": "observed_on", "hf_derivatives": "observed_on", "openrouter_tokens": "day"}
 
 
@@ -76,7 +76,8 @@ def lengthen(warehouse: Path) -> None:
                 )
             connection.execute(
                 f"insert into raw.pulls select * replace (pull_id || '{mark}' as pull_id,"
-                f" fetched_at - interval {months} month as fetched_at, as_of - interval {months} month as as_of)"
+                f" fetched_at - interval {months} month as fetched_at,"
+                f" as_of - interval {months} month as as_of)"
                 f" from raw.pulls where pull_id || '{mark}' in (select pull_id from raw.hf_models"
                 " union select pull_id from raw.openrouter_tokens)"
             )
@@ -126,9 +127,8 @@ def main() -> None:
     for name, found in seconds.items():
         print(f"{name} months: {', '.join(f'{second:.1f}' for second in found)} s")
     ratios = [long / short for short, long in zip(seconds["36"], seconds["120"], strict=True)]
-    print(
-        f"one month added, 120 months to 36: {statistics.median(ratios):.2f} ({min(ratios):.2f} … {max(ratios):.2f})"
-    )
+    span = f"{min(ratios):.2f} … {max(ratios):.2f}"
+    print(f"one month added, 120 months to 36: {statistics.median(ratios):.2f} ({span})")
 
 
 if __name__ == "__main__":
