@@ -50,7 +50,7 @@ def results_of(
 ) -> Iterator[dg.AssetCheckResult]:
     """Evaluate the rules shown at these raw tables."""
     mine = [rule for rule in rules.RULES if rule.asset in {("raw", t) for t in tables}]
-    for verdict in rules.evaluate(connection, mine, settings.today()):
+    for verdict in rules.evaluate(connection, mine, settings.today(), settings.as_of):
         yield _result(verdict)
 
 
@@ -62,8 +62,9 @@ def marts_rules(context: dg.AssetCheckExecutionContext, home: Home) -> Iterator[
     """The rules over the marts, after dbt has built them and before anything is published."""
     chosen = {(key.asset_key.path[-1], key.name) for key in context.selected_asset_check_keys}
     mine = [rule for rule in _MART_RULES if (rule.asset[1], rule.name) in chosen]
+    settings = home.settings
     with home.warehouse.reading("check of the marts") as connection:
-        for verdict in rules.evaluate(connection, mine, home.settings.today()):
+        for verdict in rules.evaluate(connection, mine, settings.today(), settings.as_of):
             yield _result(verdict)
 
 

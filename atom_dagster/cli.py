@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +26,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from atom_dagster import __version__, partitions
-from atom_dagster.settings import ROOT, Settings, SettingsError
+from atom_dagster.settings import ROOT, Settings, SettingsError, parse_as_of
 
 DONE, REFUSED, USAGE, SOURCE_FAILED = 0, 1, 2, 3
 BUG, INTERRUPTED = 70, 130
@@ -96,9 +97,18 @@ def main() -> None:
 
 
 @main.command()
+@click.option(
+    "--as-of",
+    metavar="WHEN",
+    help="Pull nothing; build and publish from what had been fetched by then: a UTC day, meaning its end,"
+    " or an ISO instant. The next run without it publishes the present again.",
+)
 @_world_options
-def run(settings: Settings, debug: bool) -> None:
+def run(settings: Settings, debug: bool, as_of: str | None) -> None:
     """Pull every source, load every observable month, build the marts, check and publish them."""
+    if as_of is not None:
+        settings = replace(settings, as_of=parse_as_of(as_of))
+        sys.exit(_run(settings, [], debug=debug, everything=True))
     months = partitions.months_between(partitions.FIRST_MONTH, settings.today())
     sys.exit(_run(settings, months, debug=debug, everything=True))
 
@@ -126,7 +136,11 @@ def _run(settings: Settings, months: Sequence[date], *, debug: bool, everything:
 
     _say_world(settings)
     with _progress(debug) as reporter:
-        outcome = pipeline.run(settings, months, reporter=reporter, debug=debug)
+        if settings.as_of:
+            _say(f"As of {settings.as_of:%Y-%m-%dT%H:%M:%SZ}: nothing is pulled.")
+            outcome = pipeline.run_as_of(settings, reporter=reporter, debug=debug)
+        else:
+            outcome = pipeline.run(settings, months, reporter=reporter, debug=debug)
     for line in outcome.lines():
         _say(line)
     if outcome.unobservable_everywhere and not everything:
@@ -181,7 +195,8 @@ def _say_built(settings: Settings, build: dict[str, Any], state: str) -> None:
         ).fetchone()
         warnings = _warnings(connection)
     synthetic = " · synthetic" if build["is_synthetic"] else ""
-    _out.print(f"\n{state} build [bold]{build['build_id']}[/]{synthetic}")
+    as_of = f" · as of {build['as_of']}" if build.get("as_of") else ""
+    _out.print(f"\n{state} build [bold]{build['build_id']}[/]{synthetic}{as_of}", soft_wrap=True)
     if tables and span and span[0]:
         _out.print(f"  {tables[0]} marts · {span[2]} models measured · {span[0]:%Y-%m} to {span[1]:%Y-%m}")
     _out.print(f"  {_short(published)}", soft_wrap=True)

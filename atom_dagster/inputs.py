@@ -78,8 +78,17 @@ def code_digest() -> str:
 
 
 def build_vars(settings: Settings) -> str:
-    """The dbt vars that come from outside the project, as JSON: the day the clock shows."""
-    return json.dumps({"today": settings.today().isoformat()}, sort_keys=True)
+    """The dbt vars that come from outside the project, as JSON: the day, and of what instant, if any."""
+    variables = {"today": settings.today().isoformat()}
+    if settings.as_of:
+        variables["as_of"] = settings.as_of.replace(tzinfo=None).isoformat(" ", "microseconds")
+    return json.dumps(variables, sort_keys=True)
+
+
+def as_of(variables: str) -> str | None:
+    """The UTC instant these vars, as JSON, hold a build to; ISO 8601, None for the present."""
+    instant = json.loads(variables).get("as_of")
+    return f"{instant.replace(' ', 'T')}Z" if instant else None
 
 
 def digest(connection: duckdb.DuckDBPyConnection) -> str:
@@ -141,6 +150,15 @@ def of_marts(connection: duckdb.DuckDBPyConnection) -> BuiltFrom | None:
     if len(variables) != 1 or not all(o and o.digest == present.digest(o.raw_tables) for o in found):
         return None
     return BuiltFrom(present.digest(None), variables.pop())
+
+
+def stand_as_of(connection: duckdb.DuckDBPyConnection, built: Collection[str], variables: str) -> bool:
+    """Whether all these tables are known to stand, held to the instant that these vars name (or to none).
+
+    Where they do not, nothing in them may be kept: they may hold rows of another time.
+    """
+    standing = {origin.table for origin in _standing(connection) if as_of(origin.vars) == as_of(variables)}
+    return standing.issuperset(built)
 
 
 def forget(connection: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> None:

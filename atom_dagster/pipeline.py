@@ -14,7 +14,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 import dagster as dg
@@ -79,6 +79,57 @@ def run(
     """
     _quiet(debug)
     outcome = Outcome(months)
+    with _jobs(settings, reporter, debug=debug) as execute:
+        ingest = execute(
+            INGEST.name,
+            {
+                "dagster/asset_partition_range_start": months[0].isoformat(),
+                "dagster/asset_partition_range_end": months[-1].isoformat(),
+                **LIST_UNOBSERVABLE,
+            },
+        )
+        _read_ingest(ingest, outcome)
+        _build(settings, outcome, execute)
+    return outcome
+
+
+def run_as_of(settings: Settings, *, reporter: progress.Reporter, debug: bool = False) -> Outcome:
+    """Build and publish what had been fetched by ``settings.as_of``, unless that is published; pull nothing.
+
+    Raises:
+        SettingsError: that instant has not come, or nothing had been fetched by then.
+    """
+    assert settings.as_of is not None  # noqa: S101 - the caller asked
+    _quiet(debug)
+    if settings.today() > settings.now().date():
+        raise SettingsError(
+            f"{settings.today()} has not come yet; choose an earlier day, or leave --as-of out."
+        )
+    warehouse = Warehouse(settings.home / "warehouse.duckdb")
+    first: datetime | None = None
+    if warehouse.path.exists():
+        with warehouse.reading("search for the first pull") as connection, _ignoring_missing():
+            [(first,)] = connection.execute("select min(fetched_at) from raw.pulls").fetchall()
+    if first is None:
+        raise SettingsError("Nothing has been fetched yet; run `atom run` without --as-of first.")
+    if first > settings.as_of.replace(tzinfo=None):
+        raise SettingsError(
+            f"Nothing had been fetched by {settings.as_of:%Y-%m-%dT%H:%M:%SZ}: the first pull was completed"
+            f" at {first.isoformat()}Z; choose that instant or a later one."
+        )
+    outcome = Outcome([])
+    with _jobs(settings, reporter, debug=debug) as execute:
+        _build(settings, outcome, execute)
+    return outcome
+
+
+Execute = Callable[[str, dict[str, str]], dg.ExecuteInProcessResult]
+"""Runs a job by its name, with these tags."""
+
+
+@contextlib.contextmanager
+def _jobs(settings: Settings, reporter: progress.Reporter, *, debug: bool) -> Iterator[Execute]:
+    """The jobs, to be run in this process and in the world's instance."""
     with (
         open_instance(settings) as instance,
         progress.reporting_to(reporter),
@@ -88,39 +139,39 @@ def run(
         from atom_dagster.definitions import build_defs
 
         definitions = build_defs()
-        console = {"console": {"config": {"log_level": "DEBUG" if debug else "CRITICAL"}}}
-        ingest = definitions.resolve_job_def(INGEST.name).execute_in_process(
-            run_config={"loggers": console},
-            instance=instance,
-            raise_on_error=False,
-            tags={
-                "dagster/asset_partition_range_start": months[0].isoformat(),
-                "dagster/asset_partition_range_end": months[-1].isoformat(),
-                PID_TAG: str(os.getpid()),
-                **LIST_UNOBSERVABLE,
-            },
-        )
-        _read_ingest(ingest, outcome)
-        outcome.build = publish.published_build(settings.home)
-        warehouse = Warehouse(settings.home / "warehouse.duckdb")
-        if not warehouse.path.exists():
-            return outcome
-        with warehouse.reading("comparison with the last build") as connection:
-            present = inputs.BuiltFrom(inputs.digest(connection), inputs.build_vars(settings))
-        if outcome.build and not outcome.is_violated:
-            published = inputs.BuiltFrom(outcome.build["inputs"], outcome.build["vars"])
-            if published == present:
-                return outcome
-        build = definitions.resolve_job_def(BUILD.name).execute_in_process(
-            run_config={"loggers": console},
-            instance=instance,
-            raise_on_error=False,
-            tags={PID_TAG: str(os.getpid())},
-        )
-        _read_build(build, outcome, settings)
-        outcome.build = publish.published_build(settings.home)
-        outcome.is_new = bool(build.success)
-    return outcome
+        config: dict[str, Any] = {
+            "loggers": {"console": {"config": {"log_level": "DEBUG" if debug else "CRITICAL"}}}
+        }
+        if settings.as_of:
+            config["resources"] = {"home": {"config": {"as_of": settings.as_of.isoformat()}}}
+
+        def execute(job: str, tags: dict[str, str]) -> dg.ExecuteInProcessResult:
+            return definitions.resolve_job_def(job).execute_in_process(
+                run_config=config,
+                instance=instance,
+                raise_on_error=False,
+                tags={PID_TAG: str(os.getpid()), **tags},
+            )
+
+        yield execute
+
+
+def _build(settings: Settings, outcome: Outcome, execute: Execute) -> None:
+    """Build and publish, unless what is published was built from just this."""
+    outcome.build = publish.published_build(settings.home)
+    warehouse = Warehouse(settings.home / "warehouse.duckdb")
+    if not warehouse.path.exists():
+        return
+    with warehouse.reading("comparison with the last build") as connection:
+        present = inputs.BuiltFrom(inputs.digest(connection), inputs.build_vars(settings))
+    if outcome.build and not outcome.is_violated:
+        published = inputs.BuiltFrom(outcome.build["inputs"], outcome.build["vars"])
+        if published == present:
+            return
+    build = execute(BUILD.name, {})
+    _read_build(build, outcome, settings)
+    outcome.build = publish.published_build(settings.home)
+    outcome.is_new = bool(build.success)
 
 
 def _read_ingest(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:
@@ -259,6 +310,7 @@ def status(settings: Settings, *, on_wait: Callable[[str], None] | None = None) 
     lines.append(
         f"published: {build['build_id']} at {build['built_at']}"
         + (" · synthetic" if build["is_synthetic"] else "")
+        + (f" · as of {build['as_of']}" if build.get("as_of") else "")
         if build
         else "published: nothing yet"
     )

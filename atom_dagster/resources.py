@@ -6,13 +6,14 @@ works (``worlds``) or how anything is written (``landing``, ``warehouse``).
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from atom_dagster.landing import Landing
-from atom_dagster.settings import Endpoints, Settings
+from atom_dagster.settings import Endpoints, Settings, SettingsError, parse_as_of
 from atom_dagster.warehouse import Warehouse
 from atom_dagster.worlds import open_world
 
@@ -20,14 +21,31 @@ from atom_dagster.worlds import open_world
 class Home(dg.ConfigurableResource):
     """The configured world's settings, landing and warehouse; nothing is opened until it is used."""
 
+    as_of: str | None = Field(
+        default=None,
+        description=(
+            "Build and publish from what had been fetched by this UTC instant; a bare day, such as"
+            " 2026-04-08, means its end. Nothing can be pulled as of then."
+        ),
+    )
+
     @property
     def settings(self) -> Settings:
         """This process's settings, from its ``ATOM_*`` variables."""
-        return Settings.from_env()
+        settings = Settings.from_env()
+        return replace(settings, as_of=parse_as_of(self.as_of)) if self.as_of else settings
 
     @property
     def landing(self) -> Landing:
-        """The record of every pull of this world."""
+        """The record of every pull of this world.
+
+        Raises:
+            SettingsError: the run is one as of an earlier instant, which pulls and loads nothing.
+        """
+        if self.as_of:
+            raise SettingsError(
+                f"Nothing can be pulled or loaded as of {self.as_of}; give as_of to build_and_publish alone."
+            )
         return Landing(self.settings.home / "landing")
 
     @property

@@ -7,9 +7,10 @@ types of single tables, which the tables' own constraints and dbt's data tests k
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import duckdb
@@ -293,9 +294,51 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def evaluate(connection: duckdb.DuckDBPyConnection, rules: Iterable[Rule], today: date) -> list[Verdict]:
-    """Every rule's verdict; a rule over a table that does not exist is violated."""
-    return [_evaluate(connection, rule, today) for rule in rules]
+def evaluate(
+    connection: duckdb.DuckDBPyConnection,
+    rules: Iterable[Rule],
+    today: date,
+    as_of: datetime | None = None,
+) -> list[Verdict]:
+    """Every rule's verdict; a rule over a table that does not exist is violated.
+
+    Args:
+        connection: To the warehouse.
+        rules: What must hold.
+        today: The clock's UTC day, ``$today`` of the rules.
+        as_of: The UTC instant the marts are held to: what was fetched later is not there for the rules.
+    """
+    with _raw_as_of(connection, as_of):
+        return [_evaluate(connection, rule, today) for rule in rules]
+
+
+@contextmanager
+def _raw_as_of(connection: duckdb.DuckDBPyConnection, instant: datetime | None) -> Iterator[None]:
+    """Within, ``raw`` shows only what had been fetched by the instant; every other table is itself."""
+    if instant is None:
+        yield
+        return
+    [(warehouse,)] = connection.execute("select current_database()").fetchall()
+    tables = connection.execute(
+        "select table_schema, table_name, bool_or(column_name = 'pull_id')"
+        " from information_schema.columns where table_catalog = current_database() group by all"
+    ).fetchall()
+    by_then = (
+        f" where pull_id in (select pull_id from {warehouse}.raw.pulls"
+        f" where fetched_at <= timestamp '{instant.replace(tzinfo=None)}')"
+    )
+    connection.execute("attach ':memory:' as fetched_by_then (read_write)")
+    try:
+        for schema, name, has_pulls in tables:
+            rows = f"select * from {warehouse}.{schema}.{name}"
+            rows += by_then if schema == "raw" and has_pulls else ""
+            connection.execute(f"create schema if not exists fetched_by_then.{schema}")
+            connection.execute(f"create view fetched_by_then.{schema}.{name} as {rows}")
+        connection.execute("use fetched_by_then")
+        yield
+    finally:
+        connection.execute(f"use {warehouse}")
+        connection.execute("detach fetched_by_then")
 
 
 def _evaluate(connection: duckdb.DuckDBPyConnection, rule: Rule, today: date) -> Verdict:

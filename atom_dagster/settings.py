@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Literal
 
@@ -72,6 +73,11 @@ class Settings:
     """The live Hub, as ``huggingface_hub`` itself names it (``HF_ENDPOINT``)."""
     dagster_home: Path | None = None
     """A Dagster instance of its own making (a container's, with Postgres); None: the world's."""
+    as_of: datetime | None = None
+    """Build from what had been fetched by this UTC instant, on its day; None: from all, today.
+
+    A build is asked for it by itself (``resources.Home``); no variable sets it, for nothing can be pulled
+    in the past."""
     hf_token: str | None = field(default=None, repr=False)
     openrouter_key: str | None = field(default=None, repr=False)
 
@@ -135,17 +141,37 @@ class Settings:
         return self.fixed_now or datetime.now(UTC)
 
     def today(self) -> date:
-        """The UTC day of ``now``."""
-        return self.now().date()
+        """The UTC day of ``now``; of ``as_of`` where that is set."""
+        return (self.as_of or self.now()).date()
+
+
+def parse_as_of(text: str) -> datetime:
+    """A UTC instant from ISO text; a bare day means its end, so that all that was fetched on it counts.
+
+    Raises:
+        SettingsError: the text is neither.
+    """
+    with suppress(ValueError):
+        return datetime.combine(date.fromisoformat(text), time.max, UTC)
+    try:
+        return _utc(datetime.fromisoformat(text))
+    except ValueError as error:
+        raise SettingsError(
+            f"{text!r} is no instant; write a day such as 2026-04-08, meaning its end in UTC, or an ISO"
+            " instant such as 2026-04-08T06:00:00Z."
+        ) from error
 
 
 def _instant(text: str | None) -> datetime | None:
     if not text:
         return None
     try:
-        instant = datetime.fromisoformat(text)
+        return _utc(datetime.fromisoformat(text))
     except ValueError as error:
         raise SettingsError(
             f"ATOM_NOW is {text!r}; write an ISO instant such as 2026-04-08T00:00:00Z."
         ) from error
+
+
+def _utc(instant: datetime) -> datetime:
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)

@@ -138,9 +138,10 @@ def dbt_resource() -> DbtCliResource:
     return DbtCliResource(project_dir=dbt_project(), dbt_executable=str(launcher))
 
 
-def build_arguments(settings: Settings) -> list[str]:
+def build_arguments(settings: Settings, *, full_refresh: bool) -> list[str]:
     """The arguments of the one dbt call; unit tests are the test command's business."""
-    return ["build", "--exclude-resource-type", "unit_test", "--vars", build_vars(settings)]
+    anew = ["--full-refresh"] if full_refresh else []
+    return ["build", "--exclude-resource-type", "unit_test", "--vars", build_vars(settings), *anew]
 
 
 def complaint(settings: Settings) -> str:
@@ -190,8 +191,11 @@ def dbt_models_asset() -> dg.AssetsDefinition:
             # A run may build a part: Dagster builds what needs no month at once, the rest after the months.
             built = {_name(key) for key in context.selected_asset_keys}
             origins = inputs.origins(connection, parents, built, build_vars(settings), views)
+            full_refresh = not inputs.stand_as_of(connection, built, build_vars(settings))
             inputs.forget(connection, built)
-        invocation = dbt.cli(build_arguments(settings), context=context, target_path=target)
+        invocation = dbt.cli(
+            build_arguments(settings, full_refresh=full_refresh), context=context, target_path=target
+        )
         yield from _results(invocation, total)
         # Reached only when every model was built and every test passed.
         with home.warehouse.writing("end of a build") as connection:

@@ -47,6 +47,8 @@ class Build:
     code: str
     """Digest of the package and the dbt project."""
     vars: str
+    as_of: str | None
+    """The UTC instant whose state of knowledge this build is of; None: all that was loaded."""
     atom_version: str
     duckdb_version: str
     dbt_version: str
@@ -72,7 +74,7 @@ def publish(home: Path, connection: duckdb.DuckDBPyConnection, settings: Setting
     Raises:
         Refused: a blocking rule is violated; what was published stays.
     """
-    verdicts = rules.evaluate(connection, rules.RULES, settings.today())
+    verdicts = rules.evaluate(connection, rules.RULES, settings.today(), settings.as_of)
     broken = [verdict for verdict in verdicts if verdict.rule.is_blocking and not verdict.passed]
     if broken:
         raise Refused(f"{REFUSAL} {' '.join(verdict.sentence() for verdict in broken)}")
@@ -81,6 +83,12 @@ def publish(home: Path, connection: duckdb.DuckDBPyConnection, settings: Setting
         raise Refused(
             "Nothing was published, because the marts were not built whole from what is loaded now;"
             " materialize the dbt models (or run `atom run`), then publish."
+        )
+    as_of = inputs.as_of(built_from.vars)
+    if as_of != inputs.as_of(inputs.build_vars(settings)):
+        raise Refused(
+            f"Nothing was published, because the marts stand as of {as_of or 'the present'}; materialize the"
+            " dbt models (or run `atom run`), then publish."
         )
     now = settings.now().astimezone(UTC)
     build = Build(
@@ -91,6 +99,7 @@ def publish(home: Path, connection: duckdb.DuckDBPyConnection, settings: Setting
         inputs=built_from.digest,
         code=inputs.code_digest(),
         vars=built_from.vars,
+        as_of=as_of,
         atom_version=__version__,
         duckdb_version=duckdb.__version__,
         dbt_version=version("dbt-core"),
@@ -140,7 +149,7 @@ def _write_database(
         connection.execute("use published")
         marks = (
             f"world: {_literal(build.world)}, is_synthetic: '{str(build.is_synthetic).lower()}',"
-            f" build_id: '{build.build_id}'"
+            f" build_id: '{build.build_id}'" + (f", as_of: '{build.as_of}'" if build.as_of else "")
         )
         for name, ddl, comment, _ in tables:
             _copy_table(connection, source[0], name, ddl, comment)
@@ -210,6 +219,7 @@ _META_COLUMNS = {
         "inputs": "sha256 of loaded pulls, code and seeds",
         "code": "sha256 of the package and the dbt project",
         "vars": "dbt vars passed, JSON",
+        "as_of": "UTC instant, ISO 8601: nothing fetched later is in this build; NULL: all that was loaded",
         "atom_version": "version of this project",
         "duckdb_version": "version of DuckDB",
         "dbt_version": "version of dbt-core",
@@ -251,7 +261,11 @@ def _write_meta(
             for verdict in verdicts
         ],
     )
-    connection.execute(f"create table meta.pulls as select * from {source}.raw.pulls order by pull_id")
+    by_then = "where fetched_at <= cast(? as timestamp)" if build.as_of else ""
+    connection.execute(
+        f"create table meta.pulls as select * from {source}.raw.pulls {by_then} order by pull_id",
+        [build.as_of.removesuffix("Z")] if build.as_of else [],
+    )
     for column, text in connection.execute(
         "select column_name, comment from duckdb_columns() where database_name = ?"
         " and schema_name = 'raw' and table_name = 'pulls'",
@@ -269,7 +283,7 @@ def _create_from(
     connection: duckdb.DuckDBPyConnection, table: str, records: Sequence[Mapping[str, Any]]
 ) -> None:
     kinds = {bool: "boolean", int: "bigint", str: "varchar"}
-    columns = ", ".join(f'"{name}" {kinds[type(value)]}' for name, value in records[0].items())
+    columns = ", ".join(f'"{name}" {kinds.get(type(value), "varchar")}' for name, value in records[0].items())
     connection.execute(f"create table meta.{table} ({columns})")
     marks = ", ".join("?" for _ in records[0])
     connection.executemany(
@@ -341,6 +355,7 @@ def publish_asset(upstream: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
                 "build_id": build.build_id,
                 "world": build.world,
                 "synthetic": build.is_synthetic,
+                **({"as_of": build.as_of} if build.as_of else {}),
                 "path": dg.MetadataValue.path(str(settings.home / "published")),
                 "dagster/row_count": sum(rows for _, rows in counts),
                 "tables": dg.MetadataValue.md(markdown_table(["table", "rows"], counts)),

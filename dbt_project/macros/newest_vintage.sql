@@ -1,4 +1,4 @@
-{#- A select of the pull that holds a relation's newest vintage: pull_id, at most one row. Ties of as_of
+{#- A select of the pull that holds the newest vintage in a relation or CTE: pull_id, at most one row. Ties of as_of
     go to the larger pull_id, so that the answer never depends on the order of loads. -#}
 {% macro newest_vintage(relation) -%}
     select ranked.pull_id

@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'hf_derivatives') }}
+    select * from {{ source('raw', 'hf_derivatives') }} {{ where_fetched_by_then() }}
 
 )
 

@@ -1,6 +1,6 @@
 with probes as (
 
-    select * from {{ source('raw', 'hf_probes') }}
+    select * from {{ source('raw', 'hf_probes') }} {{ where_fetched_by_then() }}
 
 ),
 

@@ -1,6 +1,6 @@
 with readings as (
 
-    select * from {{ source('raw', 'hf_models') }}
+    select * from {{ source('raw', 'hf_models') }} {{ where_fetched_by_then() }}
 
 ),
 

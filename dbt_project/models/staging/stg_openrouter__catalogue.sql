@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'openrouter_models') }}
+    select * from {{ source('raw', 'openrouter_models') }} {{ where_fetched_by_then() }}
 
 )
 

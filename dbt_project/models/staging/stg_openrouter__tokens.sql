@@ -1,6 +1,6 @@
 with source as (
 
-    select * from {{ source('raw', 'openrouter_tokens') }}
+    select * from {{ source('raw', 'openrouter_tokens') }} {{ where_fetched_by_then() }}
 
 ),
 

@@ -1,6 +1,6 @@
 with pulls as (
 
-    select * from {{ source('raw', 'pulls') }}
+    select * from {{ source('raw', 'pulls') }} {{ where_fetched_by_then() }}
 
 )
 

@@ -1,12 +1,12 @@
 with source as (
 
-    select * from {{ source('raw', 'model_parameters') }}
+    select * from {{ source('raw', 'model_parameters') }} {{ where_fetched_by_then() }}
 
 ),
 
 newest_pull as (
 
-    {{ newest_vintage(source('raw', 'model_parameters')) }}
+    {{ newest_vintage('source') }}
 
 )
 

@@ -1,12 +1,12 @@
 with source as (
 
-    select * from {{ source('raw', 'organization_regions') }}
+    select * from {{ source('raw', 'organization_regions') }} {{ where_fetched_by_then() }}
 
 ),
 
 newest_pull as (
 
-    {{ newest_vintage(source('raw', 'organization_regions')) }}
+    {{ newest_vintage('source') }}
 
 )
 

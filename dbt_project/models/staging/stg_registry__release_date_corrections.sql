@@ -1,12 +1,12 @@
 with source as (
 
-    select * from {{ source('raw', 'release_date_corrections') }}
+    select * from {{ source('raw', 'release_date_corrections') }} {{ where_fetched_by_then() }}
 
 ),
 
 newest_pull as (
 
-    {{ newest_vintage(source('raw', 'release_date_corrections')) }}
+    {{ newest_vintage('source') }}
 
 )
 

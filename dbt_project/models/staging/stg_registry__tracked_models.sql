@@ -1,12 +1,12 @@
 with source as (
 
-    select * from {{ source('raw', 'tracked_models') }}
+    select * from {{ source('raw', 'tracked_models') }} {{ where_fetched_by_then() }}
 
 ),
 
 newest_pull as (
 
-    {{ newest_vintage(source('raw', 'tracked_models')) }}
+    {{ newest_vintage('source') }}
 
 )
 
