@@ -10,12 +10,16 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
+from atom_dagster import partitions
 from atom_dagster.settings import DBT_PROJECT, Settings
+from atom_dagster.sources.tables import TABLES
 
 DBT_TARGET = DBT_PROJECT / "target"
 _DBT_SOURCES = ("*.sql", "*.yml", "*.csv")
@@ -79,7 +83,10 @@ def code_digest() -> str:
 
 def build_vars(settings: Settings) -> str:
     """The dbt vars that come from outside the project, as JSON: the day, and of what instant, if any."""
-    variables = {"today": settings.today().isoformat()}
+    variables = {
+        "today": settings.today().isoformat(),
+        "first_month": partitions.FIRST_MONTH.isoformat(),
+    }
     if settings.as_of:
         variables["as_of"] = settings.as_of.replace(tzinfo=None).isoformat(" ", "microseconds")
     return json.dumps(variables, sort_keys=True)
@@ -152,13 +159,63 @@ def of_marts(connection: duckdb.DuckDBPyConnection) -> BuiltFrom | None:
     return BuiltFrom(present.digest(None), variables.pop())
 
 
-def stand_as_of(connection: duckdb.DuckDBPyConnection, built: Collection[str], variables: str) -> bool:
-    """Whether all these tables are known to stand, held to the instant that these vars name (or to none).
+@dataclass(frozen=True)
+class Rebuild:
+    """What has to be computed again in the incremental tables: all of it, or from a month on."""
 
-    Where they do not, nothing in them may be kept: they may hold rows of another time.
+    is_full: bool
+    changed_from: date | None = None
+    """The first month whose loads are not those the tables were built from; None: no month's are."""
+
+
+def rebuild(connection: duckdb.DuckDBPyConnection, incremental: Collection[str], variables: str) -> Rebuild:
+    """What these tables lack of what is loaded now.
+
+    All of it is computed again when the code or seeds differ from those the tables were built with, when they
+    were held to another instant (or to none), or when it is not known what they were built from.
+
+    Args:
+        connection: To the warehouse.
+        incremental: The incremental tables to be built.
+        variables: Their dbt vars, as JSON; the day alone changes no row of theirs.
     """
-    standing = {origin.table for origin in _standing(connection) if as_of(origin.vars) == as_of(variables)}
-    return standing.issuperset(built)
+    standing = {origin.table: origin for origin in _standing(connection)}
+    before, now = _Present(connection, "built_loads"), _Present(connection)
+    for table in incremental:
+        origin = standing.get(table)
+        if (
+            origin is None
+            or _timeless(origin.vars) != _timeless(variables)
+            or origin.digest != before.digest(origin.raw_tables)
+        ):
+            return Rebuild(is_full=True)
+    scopes = {
+        LOADED_BY[name]
+        for table in incremental
+        for name in standing[table].raw_tables
+        if name in LOADED_BY and TABLES[name].dated_by
+    }
+    months = [month for scope, month, *_ in before.differing(now) if scope in scopes]
+    return Rebuild(is_full=False, changed_from=min(months, default=None))
+
+
+def _timeless(variables: str) -> dict[str, str]:
+    return {name: value for name, value in json.loads(variables).items() if name != "today"}
+
+
+def announce(connection: duckdb.DuckDBPyConnection, span: Rebuild) -> None:
+    """Tell dbt's incremental models what to compute again (macro ``changed_from``).
+
+    The loads are kept for ``note``. They are those of the build's start: what is loaded while it runs is a change for the next one.
+    """
+    connection.execute(
+        "create or replace table raw.rebuild as select ?::date as changed_from", [span.changed_from]
+    )
+    connection.execute(
+        "comment on table raw.rebuild is"
+        " 'The first month the incremental models compute again; NULL: none has changed.'"
+    )
+    connection.execute("create or replace table raw.building_loads as from raw.loads")
 
 
 def forget(connection: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> None:
@@ -177,7 +234,8 @@ def forget(connection: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> None
 
 
 def note(connection: duckdb.DuckDBPyConnection, built: Iterable[Origin]) -> None:
-    """Note what these tables were built from."""
+    """Note what these tables were built from, which is what was loaded when it was announced."""
+    connection.execute("create or replace table raw.built_loads as from raw.building_loads")
     for origin in built:
         connection.execute(
             "insert into raw.built_from values (?, ?, ?, ?)",
@@ -198,11 +256,11 @@ def _standing(connection: duckdb.DuckDBPyConnection) -> list[Origin]:
 
 
 class _Present:
-    """What is loaded now."""
+    """What is loaded now, or was when the standing tables were built (``built_loads``)."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, table: str = "loads") -> None:
         try:
-            self._loads = connection.execute("select * from raw.loads order by all").fetchall()
+            self._loads = connection.execute(f"select * from raw.{table} order by all").fetchall()
         except duckdb.CatalogException:
             self._loads = []
         self._code = code_digest()
@@ -213,3 +271,8 @@ class _Present:
         takes_all = raw_tables is None or None in scopes
         loads = [load for load in self._loads if takes_all or load[0] in scopes]
         return hashlib.sha256((self._code + repr(loads)).encode()).hexdigest()
+
+    def differing(self, other: _Present) -> list[tuple[Any, ...]]:
+        """The loads of one side that the other does not have."""
+        mine, theirs = ({repr(load): load for load in side._loads} for side in (self, other))
+        return [*(mine[key] for key in mine.keys() - theirs), *(theirs[key] for key in theirs.keys() - mine)]

@@ -191,10 +191,16 @@ def dbt_models_asset() -> dg.AssetsDefinition:
             # A run may build a part: Dagster builds what needs no month at once, the rest after the months.
             built = {_name(key) for key in context.selected_asset_keys}
             origins = inputs.origins(connection, parents, built, build_vars(settings), views)
-            full_refresh = not inputs.stand_as_of(connection, built, build_vars(settings))
+            incremental = {
+                _name(key)
+                for key, metadata in context.assets_def.metadata_by_key.items()
+                if metadata["materialized"] == "incremental"
+            }
+            span = inputs.rebuild(connection, incremental & built, build_vars(settings))
+            inputs.announce(connection, span)
             inputs.forget(connection, built)
         invocation = dbt.cli(
-            build_arguments(settings, full_refresh=full_refresh), context=context, target_path=target
+            build_arguments(settings, full_refresh=span.is_full), context=context, target_path=target
         )
         yield from _results(invocation, total)
         # Reached only when every model was built and every test passed.

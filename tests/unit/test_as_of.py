@@ -42,9 +42,10 @@ def test_the_clock_of_a_build_as_of_then_shows_that_day(monkeypatch: pytest.Monk
     present, then = Home().settings, Home(as_of="2026-04-08").settings
     assert (present.today(), then.today()) == (date(2026, 11, 12), date(2026, 4, 8))
     assert present.now() == then.now()
-    assert json.loads(inputs.build_vars(present)) == {"today": "2026-11-12"}
+    assert json.loads(inputs.build_vars(present)) == {"today": "2026-11-12", "first_month": "2023-11-01"}
     assert json.loads(inputs.build_vars(then)) == {
         "today": "2026-04-08",
+        "first_month": "2023-11-01",
         "as_of": "2026-04-08 23:59:59.999999",
     }
     assert inputs.as_of(inputs.build_vars(present)) is None
@@ -73,18 +74,6 @@ def test_every_staging_model_shows_by_a_worked_example_that_it_is_held():
     for file in STAGING.glob("stg_*.yml"):
         tests = {test["name"]: test for test in yaml.safe_load(file.read_text()).get("unit_tests", [])}
         assert tests[f"{file.stem}__as_of"]["overrides"]["vars"] == {"as_of": "2025-03-04"}
-
-
-def test_tables_of_another_time_are_not_kept():
-    present, then = '{"today": "2026-11-12"}', '{"today": "2026-04-08", "as_of": "2026-04-08 06:00:00"}'
-    with duckdb.connect() as connection:
-        connection.execute("create schema raw")
-        assert not inputs.stand_as_of(connection, {"marts.models"}, present)
-        inputs.forget(connection, [])
-        inputs.note(connection, [inputs.Origin("marts.models", (), "d", '{"today": "2026-11-11"}')])
-        assert inputs.stand_as_of(connection, {"marts.models"}, present)
-        assert not inputs.stand_as_of(connection, {"marts.models", "marts.organizations"}, present)
-        assert not inputs.stand_as_of(connection, {"marts.models"}, then)
 
 
 def _rules(*names: str) -> list[rules.Rule]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
 import duckdb
 import pytest
@@ -17,6 +18,7 @@ PARENTS = {
     "marts.organizations": {"staging.lists"},
     "marts.models": {"intermediate.models"},
 }
+TODAY = '{"today": "2026-11-12"}'
 EARLY = {"staging.lists", "marts.organizations"}
 LATE = {"staging.readings", "intermediate.models", "marts.models"}
 
@@ -33,6 +35,7 @@ def warehouse() -> Iterator[duckdb.DuckDBPyConnection]:
 
 def _build(connection: duckdb.DuckDBPyConnection, tables: set[str], variables: str = "{}") -> None:
     origins = inputs.origins(connection, PARENTS, tables, variables)
+    inputs.announce(connection, inputs.Rebuild(is_full=True))
     inputs.forget(connection, tables)
     inputs.note(connection, origins)
 
@@ -70,6 +73,7 @@ def test_a_load_makes_what_comes_from_it_old(warehouse):
 def test_a_view_is_never_too_old_to_build_on(warehouse):
     def build(tables: set[str]) -> None:
         origins = inputs.origins(warehouse, PARENTS, tables, "{}", views={"staging.lists"})
+        inputs.announce(warehouse, inputs.Rebuild(is_full=True))
         inputs.forget(warehouse, tables)
         inputs.note(warehouse, origins)
 
@@ -103,3 +107,75 @@ def test_marts_of_two_days_are_not_whole(warehouse):
 def test_every_raw_table_that_one_source_loads_is_known():
     loaded = {key.path[-1] for asset in raw.ASSETS if asset not in raw.RECORDS for key in asset.keys}
     assert loaded == set(inputs.LOADED_BY)
+
+
+READINGS = "intermediate.readings"
+MONTHS = [date(2025, 1, 1), date(2025, 2, 1), date(2025, 3, 1)]
+
+
+@pytest.fixture
+def months(warehouse: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """A warehouse whose loads have months, with a table built from all of them."""
+    warehouse.execute("drop table raw.loads")
+    warehouse.execute(
+        "create table raw.loads (scope varchar, month date, reader varchar, pull_ids varchar[])"
+    )
+    for month in MONTHS:
+        warehouse.execute("insert into raw.loads values ('hub', ?, 'r', ['p'])", [month])
+    warehouse.execute("insert into raw.loads values ('registry', '0001-01-01', 'r', ['l'])")
+    _build_readings(warehouse)
+    return warehouse
+
+
+def _build_readings(connection: duckdb.DuckDBPyConnection, variables: str = TODAY) -> None:
+    inputs.announce(connection, inputs.rebuild(connection, {READINGS}, variables))
+    inputs.forget(connection, {READINGS})
+    origins = inputs.origins(connection, {READINGS: {"raw.hf_models", "raw.pulls"}}, {READINGS}, variables)
+    inputs.note(connection, origins)
+
+
+def test_a_table_built_from_what_is_loaded_keeps_every_month(months):
+    assert inputs.rebuild(months, {READINGS}, TODAY) == inputs.Rebuild(is_full=False)
+    tomorrow = TODAY.replace("12", "13")
+    assert inputs.rebuild(months, {READINGS}, tomorrow) == inputs.Rebuild(is_full=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "first"),
+    [
+        ("insert into raw.loads values ('hub', '2025-04-01', 'r', ['p'])", date(2025, 4, 1)),
+        ("update raw.loads set pull_ids = ['p', 'q'] where month >= '2025-02-01'", date(2025, 2, 1)),
+        ("update raw.loads set reader = 's' where month = '2025-03-01'", date(2025, 3, 1)),
+        ("delete from raw.loads where month = '2025-02-01'", date(2025, 2, 1)),
+        ("update raw.loads set pull_ids = ['m'] where scope = 'registry'", None),
+        ("insert into raw.loads values ('openrouter', '2025-01-01', 'r', ['p'])", None),
+    ],
+)
+def test_months_are_computed_again_from_the_first_that_changed(months, change, first):
+    months.execute(change)
+    assert inputs.rebuild(months, {READINGS}, TODAY) == inputs.Rebuild(is_full=False, changed_from=first)
+    _build_readings(months)
+    assert inputs.rebuild(months, {READINGS}, TODAY) == inputs.Rebuild(is_full=False)
+
+
+def test_what_is_loaded_during_a_build_is_a_change_for_the_next(months):
+    months.execute("update raw.loads set pull_ids = ['p', 'q'] where month = '2025-02-01'")
+    inputs.announce(months, inputs.rebuild(months, {READINGS}, TODAY))
+    inputs.forget(months, {READINGS})
+    origins = inputs.origins(months, {READINGS: {"raw.hf_models", "raw.pulls"}}, {READINGS}, TODAY)
+    months.execute("update raw.loads set pull_ids = ['p', 'q'] where month = '2025-03-01'")
+    inputs.note(months, origins)
+    assert inputs.rebuild(months, {READINGS}, TODAY).changed_from == date(2025, 3, 1)
+
+
+def test_everything_is_computed_again_after_a_build_that_failed(months):
+    inputs.announce(months, inputs.rebuild(months, {READINGS}, TODAY))
+    inputs.forget(months, {READINGS})
+    assert inputs.rebuild(months, {READINGS}, TODAY).is_full
+
+
+def test_everything_is_computed_again_for_another_instant_switch_or_code(months, monkeypatch):
+    assert inputs.rebuild(months, {READINGS}, '{"as_of": "2026-04-08", "today": "2026-11-12"}').is_full
+    assert inputs.rebuild(months, {READINGS, "intermediate.other"}, TODAY).is_full
+    monkeypatch.setattr(inputs, "code_digest", lambda: "another")
+    assert inputs.rebuild(months, {READINGS}, TODAY).is_full
