@@ -13,6 +13,24 @@ pulls as (
 
 ),
 
+-- the days a source was asked again; on all others nothing needs an order
+days_pulled_again as (
+
+    select
+        source,
+        observed_on
+    from (
+        select distinct
+            source,
+            observed_on,
+            pull_id
+        from readings
+    ) as day_pulls
+    group by source, observed_on
+    having count(*) > 1
+
+),
+
 -- definitions 1.2: read twice on one day by one source, the later pull wins
 ranked as (
 
@@ -24,8 +42,32 @@ ranked as (
             order by pulls.fetched_at desc, readings.pull_id desc
         ) as nth
     from readings
+    inner join days_pulled_again
+        on
+            readings.source = days_pulled_again.source
+            and readings.observed_on = days_pulled_again.observed_on
     left join pulls
         on readings.pull_id = pulls.pull_id
+
+),
+
+standing as (
+
+    select
+        readings.*,
+        pulls.fetched_at,
+        1 as nth
+    from readings
+    left join days_pulled_again
+        on
+            readings.source = days_pulled_again.source
+            and readings.observed_on = days_pulled_again.observed_on
+    left join pulls
+        on readings.pull_id = pulls.pull_id
+    where days_pulled_again.source is null
+    union all
+    select * from ranked
+    where nth = 1
 
 )
 
@@ -54,5 +96,4 @@ select
     folder_date,
     cast(created_at as date) as created_on,
     fetched_at
-from ranked
-where nth = 1
+from standing
