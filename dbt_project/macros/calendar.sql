@@ -28,6 +28,12 @@
 {%- endmacro %}
 
 
+{#- A date moved by a number of months. -#}
+{% macro add_months(day, months) -%}
+    cast({{ dbt.dateadd('month', months, day) }} as date)
+{%- endmacro %}
+
+
 {#- Whole days from one date to another, negative when the other is earlier. -#}
 {% macro days_between(start, end) -%}
     {{ return(adapter.dispatch('days_between', 'atom')(start, end)) }}

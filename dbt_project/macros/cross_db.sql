@@ -49,3 +49,18 @@
 {% macro default__regexp_first(text, pattern) -%}
     nullif(regexp_extract({{ text }}, '{{ pattern }}', 1), '')
 {%- endmacro %}
+
+
+{#- Aggregate: the value below which the share `q` of the values lies, linear between neighbours; 0.5 is the
+    median. -#}
+{% macro quantile(value, q) -%}
+    {{ return(adapter.dispatch('quantile', 'atom')(value, q)) }}
+{%- endmacro %}
+
+{% macro default__quantile(value, q) -%}
+    percentile_cont({{ q }}) within group (order by {{ value }})
+{%- endmacro %}
+
+{% macro duckdb__quantile(value, q) -%}
+    quantile_cont({{ value }}, {{ q }})
+{%- endmacro %}

@@ -42,3 +42,20 @@
         'awq-int4', 'awq', '4bit', '8bit'
     ]) }}
 {%- endmacro %}
+
+
+{#- What a counter below the one before it means (definitions 1.6 b and c), NULL when it is not below: reset when
+    the repository was made anew in between, else correction. Both are aliases of readings with
+    downloads_all_time, hf_id and created_on; an identity that was not read differs from none. -#}
+{% macro fall_kind(later, earlier) -%}
+    case
+        when
+            {{ later }}.downloads_all_time < {{ earlier }}.downloads_all_time
+            and (
+                coalesce({{ later }}.hf_id <> {{ earlier }}.hf_id, false)
+                or coalesce({{ later }}.created_on <> {{ earlier }}.created_on, false)
+            )
+            then 'reset'
+        when {{ later }}.downloads_all_time < {{ earlier }}.downloads_all_time then 'correction'
+    end
+{%- endmacro %}

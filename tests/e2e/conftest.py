@@ -237,6 +237,12 @@ class DagsterUi:
             time.sleep(0.5)
 
 
+def all_assets(ui: DagsterUi) -> list[list[str]]:
+    """The keys of all assets that can be materialized."""
+    nodes = ui.ask("{ assetNodes { assetKey { path } isMaterializable } }")["assetNodes"]
+    return sorted(node["assetKey"]["path"] for node in nodes if node["isMaterializable"])
+
+
 @contextmanager
 def running(
     *command: str, home: Path, environment: dict[str, str], folder: Path = ROOT

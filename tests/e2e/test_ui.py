@@ -6,16 +6,13 @@ no history; the tests run in the order in which they stand.
 
 from __future__ import annotations
 
+import duckdb
+
 from tests.conftest import Finished
-from tests.e2e.conftest import DagsterUi
+from tests.e2e.conftest import DagsterUi, all_assets
 
 HUB = [["raw", "hf_models"], ["raw", "hf_derivatives"], ["raw", "hf_probes"]]
 MONTHS = ["2025-04-01", "2025-05-01", "2025-06-01"]
-
-
-def _all_assets(ui: DagsterUi) -> list[list[str]]:
-    nodes = ui.ask("{ assetNodes { assetKey { path } isMaterializable } }")["assetNodes"]
-    return sorted(node["assetKey"]["path"] for node in nodes if node["isMaterializable"])
 
 
 def test_it_starts_without_a_warning(ui: DagsterUi):
@@ -60,7 +57,7 @@ def test_one_month_is_materialized(ui: DagsterUi):
 def test_a_backfill_in_which_a_month_breaks_a_rule_publishes_nothing(ui: DagsterUi, sample: Finished):
     ui.forget("2025-05")
     ui.spoil(sample, "2025-05", "counters")
-    backfill = ui.backfill(_all_assets(ui), MONTHS)
+    backfill = ui.backfill(all_assets(ui), MONTHS)
     violated = {
         event["evaluation"]["checkName"]
         for event in backfill.events("AssetCheckEvaluationEvent")
@@ -78,3 +75,26 @@ def test_a_backfill_in_which_a_month_breaks_a_rule_publishes_nothing(ui: Dagster
     assert "Nothing was published, because a blocking rule is violated. counters_agree" in backfill.failures()
     assert not (ui.home / "published").exists()
     assert not list((ui.home / "builds").glob("*")) if (ui.home / "builds").exists() else True
+
+
+def test_a_clean_backfill_publishes_once(ui: DagsterUi):
+    ui.forget("2025-05")
+    ui.write_faults([])
+    backfill = ui.backfill(all_assets(ui), MONTHS)
+    assert set(backfill.statuses) == {"SUCCESS"}, backfill.failures()
+    assert backfill.materialized("raw", "hf_models") == MONTHS
+    assert backfill.materialized("published") == [None]
+    [build] = (ui.home / "builds").iterdir()
+    assert (ui.home / "published").resolve() == build
+    # Every materialization of a table says how many rows it has.
+    told = {
+        "/".join(event["assetKey"]["path"]): entry["intValue"]
+        for event in backfill.events("MaterializationEvent")
+        for entry in event["metadataEntries"]
+        if entry["label"] in {"dagster/row_count", "dagster/partition_row_count"}
+    }
+    views = {"/".join(path) for path in all_assets(ui) if path[0] == "staging"}
+    assert set(told) == {"/".join(path) for path in all_assets(ui)} - views
+    with duckdb.connect(str(build / "atom.duckdb"), read_only=True) as connection:
+        [(models,)] = connection.execute("select count(*) from marts.models").fetchall()
+    assert told["marts/models"] == models > 1000

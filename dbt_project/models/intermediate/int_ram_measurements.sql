@@ -25,7 +25,10 @@ curves as (
         component_id,
         point_on,
         cumulative,
+        cumulative_before,
         cumulative_clean,
+        breaks,
+        is_hub_fault,
         kind
     from {{ ref('int_ram_curves') }}
 
@@ -116,17 +119,23 @@ parts as (
             as lacks_counter,
         asks.asked_on <= asks.created_on
         or (answers.low_on is not null and answers.low_kind <> 'birth') as is_after_first,
+        -- from an unknown fall on nothing is known of the sum
+        asks.asked_on > coalesce(asks.created_on, cast('1900-01-01' as date))
+        and (answers.is_in_break or answers.breaks > 0) as is_broken,
         case
             when asks.asked_on <= asks.created_on then 0
+            when answers.is_in_break or answers.breaks > 0 then null
             when answers.high_on is null and asks.is_gone_variant then answers.clean_low
             else answers.cumulative_clean
         end as downloads,
         case
             when asks.asked_on <= asks.created_on then 0
+            when answers.is_in_break or answers.breaks > 0 then null
             when answers.high_on is not null or asks.is_gone_variant then answers.clean_low
         end as downloads_low,
         case
             when asks.asked_on <= asks.created_on then 0
+            when answers.is_in_break or answers.breaks > 0 then null
             when answers.high_on is null and asks.is_gone_variant then answers.clean_low
             else answers.clean_high
         end as downloads_high,
@@ -161,6 +170,7 @@ totals as (
         day,
         max(case when lacks_counter then 1 else 0 end) = 1 as lacks_counter,
         min(case when is_after_first then 1 else 0 end) = 1 as is_after_first,
+        max(case when is_broken then 1 else 0 end) = 1 as is_broken,
         case
             when count(downloads) = count(*) then {{ sum_of_curves('downloads') }}
         end as downloads,
@@ -199,6 +209,7 @@ measured as (
         totals.day,
         totals.lacks_counter,
         totals.is_after_first,
+        totals.is_broken,
         totals.gap_days,
         releases.downloads as downloads_before_release,
         totals.downloads - releases.subtracted as downloads,
@@ -225,6 +236,7 @@ all_rows as (
         day,
         lacks_counter,
         is_after_first,
+        is_broken,
         gap_days,
         downloads_before_release,
         case
@@ -242,6 +254,7 @@ all_rows as (
         days.day,
         false as lacks_counter,
         false as is_after_first,
+        false as is_broken,
         null as gap_days,
         null as downloads_before_release,
         null as downloads_at_day,
@@ -274,6 +287,7 @@ select
         when all_rows.downloads_at_day is not null then null
         when all_rows.lacks_counter then 'no_counter'
         when not all_rows.is_after_first then 'first_reading_after_day'
+        when all_rows.is_broken then 'counter_break'
         else 'gap_too_wide'
     end as null_reason
 from all_rows

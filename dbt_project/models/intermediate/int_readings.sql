@@ -1,4 +1,5 @@
--- definitions 1.2 and 1.3: which of a model's readings count. None is left out, all are flagged.
+-- definitions 1.2 to 1.6: which of a model's readings count. None is left out, all are flagged. Most have
+-- nothing to be said of them, so only the others are joined to what the ranked readings say.
 
 with aliases as (
 
@@ -6,105 +7,80 @@ with aliases as (
 
 ),
 
-readings as (
+exceptions as (
+
+    select
+        source,
+        model_id,
+        observed_on,
+        day_place,
+        is_stale,
+        is_disagreeing
+    from {{ ref('int_readings_ranked') }}
+    where
+        day_place > 1
+        or is_stale
+        or is_disagreeing
+
+),
+
+snapshots as (
+
+    select
+        source,
+        observed_on,
+        is_suspect and not is_accepted as is_suspect,
+        is_hub_fault
+    from {{ ref('int_snapshots') }}
+    where is_suspect or is_hub_fault
+
+),
+
+falls as (
+
+    select * from {{ ref('int_falls') }}
+
+),
+
+judged as (
 
     select
         stg.*,
         coalesce(aliases.canonical_id, stg.model_id) as canonical_id,
-        {{ source_rank('stg.source') }} as source_rank
+        {{ source_rank('stg.source') }} as source_rank,
+        coalesce(exceptions.day_place, 1) as day_place,
+        coalesce(exceptions.is_stale, false) as is_stale,
+        coalesce(exceptions.is_disagreeing, false) as is_disagreeing,
+        coalesce(snapshots.is_suspect, false) as is_suspect,
+        coalesce(snapshots.is_hub_fault, false) as is_hub_fault
     from {{ ref('stg_hf__readings') }} as stg
     left join aliases
         on stg.model_id = aliases.model_id
+    left join exceptions
+        on
+            stg.source = exceptions.source
+            and stg.model_id = exceptions.model_id
+            and stg.observed_on = exceptions.observed_on
+    left join snapshots
+        on
+            stg.source = snapshots.source
+            and stg.observed_on = snapshots.observed_on
 
 ),
 
--- one model on one day: the configured order between sources, then the later pull
-ranked as (
-
-    select
-        readings.*,
-        row_number() over same_day as nth,
-        first_value(readings.source) over same_day as first_source,
-        first_value(readings.downloads_30d) over same_day as first_30d,
-        first_value(readings.downloads_all_time) over same_day as first_all_time
-    from readings
-    window same_day as (
-        partition by readings.canonical_id, readings.observed_on
-        order by
-            readings.source_rank asc,
-            readings.source asc,
-            readings.fetched_at desc,
-            readings.pull_id desc,
-            case when readings.model_id = readings.canonical_id then 0 else 1 end asc,
-            readings.model_id asc
-    )
-
-),
-
-compared as (
-
-    select
-        ranked.*,
-        ranked.source <> ranked.first_source
-        and (
-            {{ disagree('ranked.downloads_30d', 'ranked.first_30d') }}
-            or {{ disagree('ranked.downloads_all_time', 'ranked.first_all_time') }}
-        ) as is_contradicting
-    from ranked
-
-),
-
--- of a disagreement between sources both sides bear the flag
-disagreements as (
-
-    select distinct
-        canonical_id,
-        observed_on
-    from compared
-    where is_contradicting
-
-),
-
-previous as (
-
-    select
-        canonical_id,
-        observed_on,
-        lag(observed_on) over by_day as previous_on,
-        lag(downloads_30d) over by_day as previous_30d,
-        lag(downloads_all_time) over by_day as previous_all_time
-    from compared
-    where nth = 1
-    window by_day as (
-        partition by canonical_id
-        order by observed_on
-    )
-
-),
-
+-- a fall is that of the reading which counts on its day
 flagged as (
 
     select
-        compared.*,
-        coalesce(
-            compared.nth = 1
-            and previous.previous_on is not null
-            and compared.downloads_30d >= 100
-            and compared.downloads_30d is not distinct from previous.previous_30d
-            and compared.downloads_all_time is not distinct from previous.previous_all_time,
-            false
-        ) as is_stale,
-        compared.is_contradicting
-        or (compared.nth = 1 and disagreements.canonical_id is not null) as is_disagreeing
-    from compared
-    left join previous
+        judged.*,
+        falls.fall,
+        falls.known_on as fall_known_on
+    from judged
+    left join falls
         on
-            compared.canonical_id = previous.canonical_id
-            and compared.observed_on = previous.observed_on
-    left join disagreements
-        on
-            compared.canonical_id = disagreements.canonical_id
-            and compared.observed_on = disagreements.observed_on
+            judged.canonical_id = falls.canonical_id
+            and judged.observed_on = falls.observed_on
+            and judged.day_place = 1
 
 )
 
@@ -126,10 +102,19 @@ select
     folder_date,
     created_on,
     source_rank,
-    nth = 1 and not is_stale as is_used,
+    day_place = 1
+    and not is_stale
+    and not is_suspect
+    and coalesce(fall <> 'dip', true) as is_used,
     case
+        when day_place > 1 and is_disagreeing then 'sources_disagree'
+        when day_place > 1 then 'superseded'
         when is_stale then 'stale'
+        when is_suspect then 'suspect_date'
+        when fall is not null then fall
+        when is_hub_fault then 'hub_fault'
         when is_disagreeing then 'sources_disagree'
-        when nth > 1 then 'superseded'
-    end as flag
+    end as flag,
+    is_hub_fault,
+    case when fall = 'dip' then fall_known_on end as dip_known_on
 from flagged

@@ -21,7 +21,8 @@ select
     readings.observed_on,
     readings.downloads_30d,
     readings.downloads_all_time,
-    readings.flag
+    readings.flag,
+    coalesce(readings.is_hub_fault, false) as is_hub_fault
 from readings
 inner join models
     on readings.canonical_id = models.model_id

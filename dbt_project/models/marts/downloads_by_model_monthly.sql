@@ -5,6 +5,7 @@ with models as (
     select
         int_models.model_id,
         int_models.created_on,
+        int_models.release_date,
         coalesce(int_models.created_on, int_models.release_date) as born_on,
         int_models.first_observed_on,
         int_models.last_observed_on,
@@ -20,7 +21,11 @@ points as (
         points.model_id,
         points.point_on,
         points.cumulative,
+        points.cumulative_before,
         points.cumulative_clean,
+        points.breaks,
+        points.is_break,
+        points.is_hub_fault,
         points.kind
     from {{ ref('int_curve_points') }} as points
     inner join models
@@ -34,7 +39,9 @@ readings as (
         readings.model_id,
         readings.observed_on,
         readings.downloads_30d,
-        readings.downloads_all_time
+        readings.downloads_all_time,
+        readings.flag,
+        readings.is_hub_fault
     from {{ ref('int_used_readings') }} as readings
     inner join models
         on readings.model_id = models.model_id
@@ -197,12 +204,22 @@ edge_windows as (
 
 ),
 
--- 3.2: the window that stands for the month, and its distance
+-- 3.2: the window that stands for the month, its distance, and the readings it was taken from
 window_months as (
 
     select
         model_id,
         asked_on as next_month,
+        case
+            when gap_days <= {{ var('max_gap_days') }} then previous_on
+            when previous_distance <= {{ var('window_reach_days') }} then previous_on
+            when following_distance <= {{ var('window_reach_days') }} then following_on
+        end as first_used_on,
+        case
+            when gap_days <= {{ var('max_gap_days') }} then following_on
+            when previous_distance <= {{ var('window_reach_days') }} then previous_on
+            when following_distance <= {{ var('window_reach_days') }} then following_on
+        end as last_used_on,
         case
             when gap_days <= {{ var('max_gap_days') }} then window_30d
             when previous_distance <= {{ var('window_reach_days') }} then previous_30d
@@ -238,6 +255,16 @@ edges as (
         end as gap_start,
         closing.cumulative_clean as clean_end,
         closing.gap_days as gap_end,
+        -- C* compares only where no unknown fall lies between
+        coalesce(opening.breaks, 0) as breaks_start,
+        coalesce(opening.is_in_break, false)
+        or coalesce(closing.is_in_break, false)
+        or (
+            closing.high_on is not null
+            and coalesce(opening.breaks, 0) <> closing.breaks
+        ) as is_broken,
+        coalesce(opening.uses_hub_fault, false)
+        or coalesce(closing.uses_hub_fault, false) as uses_hub_fault,
         -- windows alone give no counter; the end of an open month has not come (definitions 3.7)
         case
             when model_months.is_open or not coalesce(spans.has_counter, false) then null
@@ -252,6 +279,8 @@ edges as (
         opening.uses_window_chain or closing.uses_window_chain as uses_window_chain,
         observed_start.edge is not null and observed_end.edge is not null as is_observed,
         latest.cumulative_clean as clean_latest,
+        latest.breaks as breaks_latest,
+        opening.is_in_break as is_start_in_break,
         spans.first_reading_on,
         spans.last_reading_on as model_last_reading_on
     from model_months
@@ -284,12 +313,48 @@ edges as (
 
 ),
 
+hub_faults as (
+
+    select
+        model_id,
+        observed_on
+    from readings
+    where is_hub_fault
+
+),
+
+-- 1.6: the falls of the counter, in the month that ends with them or after them
+steps as (
+
+    select
+        points.model_id,
+        {{ month_of(add_days('points.point_on', -1)) }} as month,
+        case
+            when count(case when points.is_break then 1 end) = 0
+                then sum(points.cumulative - points.cumulative_before)
+        end as counter_correction,
+        case when count(case when readings.flag = 'reset' then 1 end) > 0 then 'reset' else 'correction' end
+            as reason
+    from points
+    inner join readings
+        on
+            points.model_id = readings.model_id
+            and points.point_on = readings.observed_on
+    where
+        readings.flag in ('reset', 'correction')
+        and points.kind = 'reading'
+    group by points.model_id, {{ month_of(add_days('points.point_on', -1)) }}
+
+),
+
 methods as (
 
     select
         edges.*,
         window_months.window_30d,
         window_months.gap_days as gap_window,
+        first_fault.observed_on is not null
+        or last_fault.observed_on is not null as uses_hub_fault_window,
         case
             when edges.is_open then 'month_open'
             when edges.first_reading_on is null then 'no_reading'
@@ -297,6 +362,7 @@ methods as (
             when
                 edges.gap_start <= {{ var('max_gap_days') }}
                 and edges.gap_end <= {{ var('max_gap_days') }}
+                and not edges.is_broken
                 then 'difference'
             when window_months.window_30d is not null then 'window'
             when edges.next_month > edges.model_last_reading_on then 'after_last_reading'
@@ -304,6 +370,7 @@ methods as (
                 edges.month < edges.first_reading_on
                 and (edges.next_month <= edges.first_reading_on or edges.gap_start is null)
                 then 'before_first_reading'
+            when edges.is_broken then 'counter_break'
             else 'gap_too_wide'
         end as outcome
     from edges
@@ -311,67 +378,141 @@ methods as (
         on
             edges.model_id = window_months.model_id
             and edges.next_month = window_months.next_month
+    left join hub_faults as first_fault
+        on
+            window_months.model_id = first_fault.model_id
+            and window_months.first_used_on = first_fault.observed_on
+    left join hub_faults as last_fault
+        on
+            window_months.model_id = last_fault.model_id
+            and window_months.last_used_on = last_fault.observed_on
+
+),
+
+measured as (
+
+    select
+        methods.model_id,
+        methods.month,
+        cast(round(case
+            when methods.outcome = 'difference' then methods.clean_end - methods.clean_start
+            when methods.outcome = 'window' and methods.is_birth_month then methods.window_30d
+            when methods.outcome = 'window' then methods.window_30d * methods.days_in_month / 30
+        end) as bigint) as downloads,
+        cast(round(methods.cumulative_end) as bigint) as downloads_cumulative,
+        case
+            when
+                methods.outcome = 'window'
+                or (methods.outcome = 'difference' and methods.uses_window_chain)
+                then 'window_30d'
+            when methods.outcome = 'difference' and methods.is_observed then 'observed'
+            when methods.outcome = 'difference' then 'interpolated'
+        end as method,  -- noqa: RF04
+        cast(
+            coalesce(reading_months.readings, 0)
+            + case when following_months.first_on = methods.next_month then 1 else 0 end as integer
+        ) as observations,
+        cast(case
+            when methods.outcome = 'window' then methods.gap_window
+            when methods.outcome in ('difference', 'gap_too_wide')
+                then greatest(
+                    coalesce(methods.gap_start, methods.gap_end),
+                    coalesce(methods.gap_end, methods.gap_start)
+                )
+        end as integer) as gap_days,
+        latest_readings.last_reading_on,
+        case
+            when methods.outcome not in ('difference', 'window') then methods.outcome
+        end as null_reason,
+        cast(round(case
+            when
+                methods.is_open
+                and methods.gap_start <= {{ var('max_gap_days') }}
+                and methods.model_last_reading_on >= methods.month
+                and not coalesce(methods.is_start_in_break, false)
+                and methods.breaks_start = methods.breaks_latest
+                then methods.clean_latest - methods.clean_start
+        end) as bigint) as downloads_to_date,
+        cast(
+            round(methods.cumulative_end - methods.cumulative_first) as bigint
+        ) as downloads_since_2023_11,
+        case
+            when steps.model_id is null then 0
+            else cast(round(steps.counter_correction) as bigint)
+        end as counter_correction,
+        case
+            when steps.reason is not null then steps.reason
+            when methods.outcome = 'difference' and methods.uses_hub_fault then 'hub_fault'
+            when methods.outcome = 'window' and methods.uses_hub_fault_window then 'hub_fault'
+        end as reading_reason
+    from methods
+    left join steps
+        on
+            methods.model_id = steps.model_id
+            and methods.month = steps.month
+    left join reading_months
+        on
+            methods.model_id = reading_months.model_id
+            and methods.month = reading_months.reading_month
+    left join reading_months as following_months
+        on
+            methods.model_id = following_months.model_id
+            and methods.next_month = following_months.reading_month
+    left join latest_readings
+        on
+            methods.model_id = latest_readings.model_id
+            and methods.next_month = latest_readings.next_month
+
+),
+
+-- 3.8: young models grow that fast, older ones do not
+spikes as (
+
+    select
+        high.model_id,
+        high.month
+    from measured as high
+    inner join models
+        on high.model_id = models.model_id
+    inner join measured as other
+        on
+            high.model_id = other.model_id
+            and high.month <> other.month
+            and other.month between {{ add_months('high.month', -3) }} and {{ add_months('high.month', 3) }}
+    where
+        high.downloads >= 100000
+        and other.downloads is not null
+        and (
+            models.release_date is null
+            or high.month > {{ add_days('models.release_date', 90) }}
+        )
+    group by high.model_id, high.month, high.downloads
+    having
+        count(*) >= 3
+        and high.downloads > 5 * {{ quantile('other.downloads', 0.5) }}
 
 )
 
 select
-    methods.model_id,
-    methods.month,
-    cast(round(case
-        when methods.outcome = 'difference' then methods.clean_end - methods.clean_start
-        when methods.outcome = 'window' and methods.is_birth_month then methods.window_30d
-        when methods.outcome = 'window' then methods.window_30d * methods.days_in_month / 30
-    end) as bigint) as downloads,
-    cast(round(methods.cumulative_end) as bigint) as downloads_cumulative,
+    measured.model_id,
+    measured.month,
+    measured.downloads,
+    measured.downloads_cumulative,
+    measured.method,
+    measured.observations,
+    measured.gap_days,
+    measured.last_reading_on,
+    measured.reading_reason is not null or spikes.model_id is not null as is_anomalous,
     case
-        when
-            methods.outcome = 'window'
-            or (methods.outcome = 'difference' and methods.uses_window_chain)
-            then 'window_30d'
-        when methods.outcome = 'difference' and methods.is_observed then 'observed'
-        when methods.outcome = 'difference' then 'interpolated'
-    end as method,  -- noqa: RF04
-    cast(
-        coalesce(reading_months.readings, 0)
-        + case when following_months.first_on = methods.next_month then 1 else 0 end as integer
-    ) as observations,
-    cast(case
-        when methods.outcome = 'window' then methods.gap_window
-        when methods.outcome in ('difference', 'gap_too_wide')
-            then greatest(
-                coalesce(methods.gap_start, methods.gap_end),
-                coalesce(methods.gap_end, methods.gap_start)
-            )
-    end as integer) as gap_days,
-    latest_readings.last_reading_on,
-    -- definitions 3.8: a later rule
-    false as is_anomalous,
-    cast(null as varchar) as anomaly_reason,
-    case
-        when methods.outcome not in ('difference', 'window') then methods.outcome
-    end as null_reason,
-    cast(round(case
-        when
-            methods.is_open
-            and methods.gap_start <= {{ var('max_gap_days') }}
-            and methods.model_last_reading_on >= methods.month
-            then methods.clean_latest - methods.clean_start
-    end) as bigint) as downloads_to_date,
-    cast(
-        round(methods.cumulative_end - methods.cumulative_first) as bigint
-    ) as downloads_since_2023_11,
-    -- definitions 1.6: a later rule
-    cast(null as bigint) as counter_correction
-from methods
-left join reading_months
+        when measured.reading_reason is not null then measured.reading_reason
+        when spikes.model_id is not null then 'spike'
+    end as anomaly_reason,
+    measured.null_reason,
+    measured.downloads_to_date,
+    measured.downloads_since_2023_11,
+    measured.counter_correction
+from measured
+left join spikes
     on
-        methods.model_id = reading_months.model_id
-        and methods.month = reading_months.reading_month
-left join reading_months as following_months
-    on
-        methods.model_id = following_months.model_id
-        and methods.next_month = following_months.reading_month
-left join latest_readings
-    on
-        methods.model_id = latest_readings.model_id
-        and methods.next_month = latest_readings.next_month
+        measured.model_id = spikes.model_id
+        and measured.month = spikes.month

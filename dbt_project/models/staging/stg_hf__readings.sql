@@ -13,42 +13,39 @@ pulls as (
 
 ),
 
-pulls_by_day as (
-
-    select distinct
-        source,
-        observed_on,
-        pull_id
-    from readings
-
-),
-
-contested_days as (
+-- the days a source was asked again; on all others nothing needs an order
+days_pulled_again as (
 
     select
         source,
         observed_on
-    from pulls_by_day
+    from (
+        select distinct
+            source,
+            observed_on,
+            pull_id
+        from readings
+    ) as day_pulls
     group by source, observed_on
     having count(*) > 1
 
 ),
 
--- definitions 1.2: read twice on one day by one source, the later pull wins. Most days were
--- pulled once, and a model stands once in a pull: only the rest is ranked.
+-- definitions 1.2: read twice on one day by one source, the later pull wins
 ranked as (
 
     select
         readings.*,
+        pulls.fetched_at,
         row_number() over (
             partition by readings.source, readings.model_id, readings.observed_on
             order by pulls.fetched_at desc, readings.pull_id desc
         ) as nth
     from readings
-    inner join contested_days
+    inner join days_pulled_again
         on
-            readings.source = contested_days.source
-            and readings.observed_on = contested_days.observed_on
+            readings.source = days_pulled_again.source
+            and readings.observed_on = days_pulled_again.observed_on
     left join pulls
         on readings.pull_id = pulls.pull_id
 
@@ -58,13 +55,16 @@ standing as (
 
     select
         readings.*,
+        pulls.fetched_at,
         1 as nth
     from readings
-    left join contested_days
+    left join days_pulled_again
         on
-            readings.source = contested_days.source
-            and readings.observed_on = contested_days.observed_on
-    where contested_days.source is null
+            readings.source = days_pulled_again.source
+            and readings.observed_on = days_pulled_again.observed_on
+    left join pulls
+        on readings.pull_id = pulls.pull_id
+    where days_pulled_again.source is null
     union all
     select * from ranked
     where nth = 1
@@ -73,29 +73,27 @@ standing as (
 
 select
     -- ids
-    standing.source,
-    standing.model_id,
-    {{ hf_org_of('standing.model_id') }} as hf_org,
-    standing.hf_id,
-    standing.pull_id,
+    source,
+    model_id,
+    {{ hf_org_of('model_id') }} as hf_org,
+    hf_id,
+    pull_id,
 
     -- text
-    standing.pipeline_tag,
-    standing.library_name,
-    standing.license,
-    standing.gated,
+    pipeline_tag,
+    library_name,
+    license,
+    gated,
 
     -- numerics
-    standing.downloads_30d,
-    standing.downloads_all_time,
-    standing.likes,
-    standing.safetensors_total,
+    downloads_30d,
+    downloads_all_time,
+    likes,
+    safetensors_total,
 
     -- dates
-    standing.observed_on,
-    standing.folder_date,
-    cast(standing.created_at as date) as created_on,
-    pulls.fetched_at
+    observed_on,
+    folder_date,
+    cast(created_at as date) as created_on,
+    fetched_at
 from standing
-left join pulls
-    on standing.pull_id = pulls.pull_id
