@@ -23,3 +23,11 @@
         (select changed_from from {{ relation }})
     {%- endif -%}
 {%- endmacro %}
+
+
+{#- In an incremental build, the filter that leaves a select the rows to be computed again; else nothing. -#}
+{% macro only_rebuilt(dated_by) -%}
+    {%- if is_incremental() -%}
+    where {{ dated_by }} >= (select start_on from {{ ref('int_rebuild') }})
+    {%- endif -%}
+{%- endmacro %}

@@ -1,3 +1,12 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_from',
+    dated_by='observed_on',
+    on_schema_change='fail'
+) }}
+
+-- depends_on: {{ ref('int_rebuild') }}
+
 -- definitions 1.2 to 1.6: which of a model's readings count. None is left out, all are flagged. Most have
 -- nothing to be said of them, so only the others are joined to what the ranked readings say.
 
@@ -65,6 +74,7 @@ judged as (
         on
             stg.source = snapshots.source
             and stg.observed_on = snapshots.observed_on
+    {{ only_rebuilt('stg.observed_on') }}
 
 ),
 

@@ -1,5 +1,17 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_from',
+    dated_by='observed_on',
+    on_schema_change='fail'
+) }}
+
+-- depends_on: {{ ref('int_rebuild') }}
+
 -- definitions 1.2 and 1.3: the place of every reading in its model's day, and what the reading before it
 -- says of it. Narrow, because every row is sorted here; int_readings adds the rest.
+--
+-- Incremental: a row stands on its day and on the readings before it, never on later ones. Of what is
+-- older than the rows computed again, only each model's last reading and last counter matter.
 
 with aliases as (
 
@@ -23,6 +35,7 @@ readings as (
     from {{ ref('stg_hf__readings') }} as stg
     left join aliases
         on stg.model_id = aliases.model_id
+    {{ only_rebuilt('stg.observed_on') }}
 
 ),
 
@@ -139,6 +152,93 @@ placed as (
             compared.canonical_id = disagreements.canonical_id
             and compared.observed_on = disagreements.observed_on
 
+),
+
+{%- if is_incremental() %}
+
+earlier as (
+
+    select
+        canonical_id,
+        max(observed_on) as last_on,
+        max(case when downloads_all_time is not null then observed_on end) as last_counter_on
+    from {{ this }}
+    where
+        day_place = 1
+        and observed_on < (select start_on from {{ ref('int_rebuild') }})
+    group by canonical_id
+
+),
+{%- endif %}
+
+sequence as (
+
+    select * from placed
+    {%- if is_incremental() %}
+    union all
+    select
+        standing.source,
+        standing.model_id,
+        standing.canonical_id,
+        standing.observed_on,
+        standing.downloads_30d,
+        standing.downloads_all_time,
+        standing.hf_id,
+        standing.created_on,
+        standing.day_place,
+        standing.source_place,
+        standing.is_disagreeing
+    from {{ this }} as standing
+    inner join earlier
+        on
+            standing.canonical_id = earlier.canonical_id
+            and (
+                standing.observed_on = earlier.last_on
+                or standing.observed_on = earlier.last_counter_on
+            )
+    where standing.day_place = 1
+    {%- endif %}
+
+),
+
+judged as (
+
+    select
+        source,
+        model_id,
+        canonical_id,
+        observed_on,
+        downloads_30d,
+        downloads_all_time,
+        hf_id,
+        created_on,
+        day_place,
+        source_place,
+        is_disagreeing,
+        coalesce(
+            day_place = 1
+            and lag(observed_on) over by_day is not null
+            and downloads_30d >= 100
+            and downloads_30d is not distinct from lag(downloads_30d) over by_day
+            and downloads_all_time is not distinct from lag(downloads_all_time) over by_day,
+            false
+        ) as is_stale,
+        coalesce(
+            day_place = 1
+            and downloads_all_time < lag(downloads_all_time) over by_counter,
+            false
+        ) as is_below_previous
+    from sequence
+    window
+        by_day as (
+            partition by canonical_id, day_place
+            order by observed_on
+        ),
+        by_counter as (
+            partition by canonical_id, day_place, case when downloads_all_time is null then 0 else 1 end
+            order by observed_on
+        )
+
 )
 
 select
@@ -153,26 +253,7 @@ select
     day_place,
     source_place,
     is_disagreeing,
-    coalesce(
-        day_place = 1
-        and lag(observed_on) over by_day is not null
-        and downloads_30d >= 100
-        and downloads_30d is not distinct from lag(downloads_30d) over by_day
-        and downloads_all_time is not distinct from lag(downloads_all_time) over by_day,
-        false
-    ) as is_stale,
-    coalesce(
-        day_place = 1
-        and downloads_all_time < lag(downloads_all_time) over by_counter,
-        false
-    ) as is_below_previous
-from placed
-window
-    by_day as (
-        partition by canonical_id, day_place
-        order by observed_on
-    ),
-    by_counter as (
-        partition by canonical_id, day_place, case when downloads_all_time is null then 0 else 1 end
-        order by observed_on
-    )
+    is_stale,
+    is_below_previous
+from judged
+{{ only_rebuilt('observed_on') }}

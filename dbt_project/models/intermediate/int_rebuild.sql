@@ -16,7 +16,7 @@ aliases as (
 ),
 
 {%- set standing = adapter.get_relation(
-    database=this.database, schema=this.schema, identifier='int_readings'
+    database=this.database, schema=this.schema, identifier='int_readings_ranked'
 ) if execute else none %}
 
 moved as (

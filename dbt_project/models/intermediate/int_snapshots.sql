@@ -1,3 +1,12 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_from',
+    dated_by='observed_on',
+    on_schema_change='fail'
+) }}
+
+-- depends_on: {{ ref('int_rebuild') }}
+
 -- definitions 1.4 and 1.5: what a source's day says of itself, seen over all its models. A snapshot is all
 -- that one source read on one day.
 
@@ -10,7 +19,25 @@ with readings as (
         downloads_30d,
         is_stale
     from {{ ref('int_readings_ranked') }}
-    where source_place = 1
+    where
+        source_place = 1
+        {%- if is_incremental() %}
+        -- a snapshot is compared with the one before it, which may not be computed again
+        and observed_on >= (
+            select min(coalesce(before.last_on, rebuild.start_on))
+            from {{ ref('int_rebuild') }} as rebuild
+            left join (
+                select
+                    standing.source,
+                    max(standing.observed_on) as last_on
+                from {{ this }} as standing
+                inner join {{ ref('int_rebuild') }} as span
+                    on standing.observed_on < span.start_on
+                group by standing.source
+            ) as before
+                on rebuild.start_on > before.last_on
+        )
+        {%- endif %}
 
 ),
 
@@ -123,3 +150,4 @@ left join accepted
     on
         judged.source = accepted.source
         and judged.observed_on = accepted.observed_on
+{{ only_rebuilt('judged.observed_on') }}

@@ -1,6 +1,16 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='replace_from',
+    dated_by='observed_on',
+    on_schema_change='fail'
+) }}
+
+-- depends_on: {{ ref('int_rebuild') }}
+
 with readings as (
 
     select * from {{ ref('int_readings') }}
+    {{ only_rebuilt('observed_on') }}
 
 )
 
