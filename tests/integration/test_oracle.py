@@ -17,8 +17,8 @@ import pytest
 
 from atom_dagster.settings import DBT_PROJECT
 from atom_dagster.sources.tables import TABLES
-from tests.oracle import DAYS, Switches, curve, derivatives, downloads, identity, inference, ram
-from tests.oracle.compare import Row, differences
+from tests.oracle import DAYS, Switches, cleaning, curve, derivatives, downloads, identity, inference, ram
+from tests.oracle.compare import Row, differences, unequal
 
 SEEDS = DBT_PROJECT / "seeds"
 COMPLETE = {"sample": ("hub_live", "hub_archive"), "recorded": ("hub_live",)}
@@ -88,12 +88,16 @@ class World:
         return identity.in_set(self.models, self.switches)
 
     @cached_property
-    def readings(self) -> dict[str, list[curve.Reading]]:
-        """Used readings by model."""
+    def judged(self) -> pl.DataFrame:
+        """Every reading of every model, judged by 1.2 to 1.5."""
+        accepted = seed("accepted_snapshots").select("source", "observed_on").iter_rows()
         raw = self.raw
-        return curve.used_readings(
-            raw["hf_models"], raw["pulls"], self.names, list(self.models), self.switches
-        )
+        return cleaning.judged(raw["hf_models"], raw["pulls"], self.names, accepted, self.switches)
+
+    @cached_property
+    def readings(self) -> dict[str, list[cleaning.Reading]]:
+        """The candidates of every tracked model, from which its curve takes the dips."""
+        return cleaning.candidates(self.judged, self.models)
 
     @cached_property
     def curves(self) -> dict[str, curve.Curve]:
@@ -208,8 +212,18 @@ def test_aliases(world: World) -> None:
     assert not wrong, f"{len(wrong)} aliases differ (id, warehouse, oracle): {wrong[:10]}"
 
 
+def test_observations(world: World) -> None:
+    keys, columns = ["source", "model_id", "observed_on"], ["is_used", "flag"]
+    expected = cleaning.observations(world.judged)
+    actual = world.query("from marts.observations")
+    assert expected.height == world.raw["hf_models"].select(keys).n_unique()
+    message = differences(*unequal(expected, actual, keys, columns), keys, columns)
+    assert not message, message
+
+
 def test_downloads_by_model_monthly(world: World) -> None:
-    actual = world.query("from marts.downloads_by_model_monthly")
+    corrected = pl.col("counter_correction").fill_null(0)
+    actual = world.query("from marts.downloads_by_model_monthly").with_columns(corrected)
     columns = [
         "downloads",
         "method",
@@ -217,8 +231,12 @@ def test_downloads_by_model_monthly(world: World) -> None:
         "null_reason",
         "downloads_cumulative",
         "observations",
+        "last_reading_on",
         "downloads_to_date",
         "downloads_since_2023_11",
+        "is_anomalous",
+        "anomaly_reason",
+        "counter_correction",
     ]
 
     def is_optional(row: Row) -> bool:
@@ -244,6 +262,7 @@ def test_totals(world: World, kind: str) -> None:
     """Sums of the oracle's model-months, ties settled as the warehouse settled them."""
     columns = [
         "downloads",
+        "downloads_without_anomalies",
         "share",
         "rank",
         "models_measured",
