@@ -129,7 +129,8 @@ def _with_winners(
     """1.2: the first source of the configured order, in it the later pull, in it the newest id.
 
     ``is_source_winner``: of its source's readings of the model and day; ``is_winner``: of all.
-    ``differs``: a source's winner more than 1 % from the winner; ``is_disputed``: any such that day.
+    ``differs``: of another source, and more than 1 % from the winner; ``is_disputed``: any such
+    reading of the model and day.
     """
     order = {source: rank for rank, source in enumerate(switches.source_order)}
     created_on = pl.col("created_at").dt.date()
@@ -159,9 +160,9 @@ def _with_winners(
             is_source_winner=pl.struct(source_day).is_first_distinct(),
         )
     )
-    winners = rows.filter("is_winner").select(*day, a_won="a", w_won="w")
+    winners = rows.filter("is_winner").select(*day, a_won="a", w_won="w", source_won="source")
     rows = rows.join(winners, on=day, how="left", maintain_order="left").with_columns(
-        differs=pl.col("is_source_winner") & (_far("a", "a_won") | _far("w", "w_won"))
+        differs=(pl.col("source") != pl.col("source_won")) & (_far("a", "a_won") | _far("w", "w_won"))
     )
     disputed = rows.filter("differs").select(day).unique().with_columns(is_disputed=pl.lit(True))
     return rows.join(disputed, on=day, how="left", maintain_order="left").with_columns(

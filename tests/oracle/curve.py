@@ -65,8 +65,6 @@ class Curve:
         """``readings`` are the candidates in order of day; ``created_on`` an ordinal or None."""
         self.readings, self.steps, _ = settle(readings)
         self.created_on = created_on
-        if created_on is not None and self.readings and self.readings[0].day < created_on:
-            self.created_on = self.readings[0].created_on  # the repository was made anew since
         self.reading_days = [reading.day for reading in self.readings]
         self.counter_days = [reading.day for reading in self.readings if reading.a is not None]
         self.fault_days = {reading.day for reading in self.readings if reading.is_faulty}
@@ -85,6 +83,9 @@ class Curve:
         self.days = [point.day for point in self._points]
         self.values = [point.value for point in self._points]
         self.kinds = [point.kind for point in self._points]
+        self._observed_days = [
+            point.day for point in self._points if point.kind in ("reading", "window_life")
+        ]  # fmt: skip
         self._break_ends = [end for _, end in self.breaks]
         self._corrections = {
             step.day: step.correction for step in self.steps if step.correction is not None
@@ -218,10 +219,10 @@ class Curve:
         found = self._window_days[index]
         return Window(float(self._windows[index]), abs(found - day), (found,))
 
-    def has_counter_near(self, day: int, reach: int) -> bool:
-        """Whether a used reading with the all-time counter lies within ``reach`` days."""
-        at = bisect_left(self.counter_days, day - reach)
-        return at < len(self.counter_days) and self.counter_days[at] <= day + reach
+    def is_observed_near(self, day: int, reach: int) -> bool:
+        """Whether a reading that is itself a point of ``C`` (2.2, 2.4) lies within ``reach`` days."""
+        at = bisect_left(self._observed_days, day - reach)
+        return at < len(self._observed_days) and self._observed_days[at] <= day + reach
 
 
 def _clamp(day: int, value: float, solid: Sequence[tuple[int, float]]) -> float:

@@ -95,7 +95,8 @@ def months(first: date, today: date) -> list[date]:
 class Measure:
     """Downloads of one month: the value with method and gap, or the reason why there is none.
 
-    ``readings`` are the days of the readings it was computed from.
+    ``gap`` without a value is the one that is too wide. ``readings`` are the days of the
+    readings it was computed from.
     """
 
     value: float | None = None
@@ -129,7 +130,7 @@ def measure(curve: Curve, month: date, model: Model, today: date, switches: Swit
             uses_chain, readings = uses_chain or start.uses_chain, readings + start.readings
         is_known = (born_inside or start is not None) and stop.era == era
         if is_known and gap <= switches.max_gap_days:
-            is_observed = curve.has_counter_near(e0, 1) and curve.has_counter_near(e1, 1)
+            is_observed = curve.is_observed_near(e0, 1) and curve.is_observed_near(e1, 1)
             method = (
                 "window_30d" if uses_chain else "observed" if is_observed else "interpolated"
             )  # fmt: skip
@@ -151,7 +152,8 @@ def measure(curve: Curve, month: date, model: Model, today: date, switches: Swit
         return Measure(reason="counter_break")
     if stop is not None and stop.gap <= switches.max_gap_days and start is None:
         return Measure(reason="before_first_reading")
-    return Measure(reason="gap_too_wide")
+    gaps = [edge.gap for edge in (start, stop) if edge is not None]
+    return Measure(reason="gap_too_wide", gap=max(gaps, default=None))
 
 
 def cumulative(curve: Curve, day: date, model: Model, today: date, switches: Switches) -> float | None:

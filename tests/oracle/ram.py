@@ -111,8 +111,7 @@ def baselines(
 ) -> pl.DataFrame:
     """Every baseline × bucket × day (5.5 to 5.8): BASELINE."""
     created = {
-        model_id: model.created_on.toordinal() if model.created_on else None
-        for model_id, model in models.items()
+        model_id: model.born_on.toordinal() if model.born_on else None for model_id, model in models.items()
     }
     rows = []
     for definition in definitions:

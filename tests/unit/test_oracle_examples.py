@@ -112,6 +112,8 @@ def test_method_and_reach_of_an_edge() -> None:
     assert month_of(c, date(2025, 4, 1)).method == "observed"
     c = drawn(near[1], near[0], reading(date(2025, 5, 3), a=70))
     assert month_of(c, date(2025, 4, 1)).method == "interpolated"
+    young = drawn(reading(date(2025, 4, 1), w=9), reading(date(2025, 5, 1), a=70), created=date(2025, 3, 9))
+    assert month_of(young, date(2025, 4, 1)).method == "observed"  # 2.4 makes the window a point
     wide = drawn(reading(date(2025, 3, 10), a=0), reading(date(2025, 4, 24), a=450))
     assert month_of(wide, date(2025, 3, 1)).reason == "before_first_reading"
     assert wide.at(date(2025, 4, 1).toordinal(), clean=True).gap == 45  # type: ignore[union-attr]

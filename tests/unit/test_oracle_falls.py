@@ -87,13 +87,12 @@ def test_a_reset_adds_the_new_counter_to_the_old_one() -> None:
     assert settle([*old, *far])[1][0].downloads == 40
 
 
-def test_another_day_of_creation_is_a_reset_and_the_curve_begins_with_the_first() -> None:
+def test_another_day_of_creation_is_a_reset_and_the_old_months_stay() -> None:
     first, again = date(2024, 1, 1), date(2026, 6, 12)
     old = week((-41, 700), (-10, 900), created_on=first.toordinal())
     new = week((7, 20), (20, 60), created_on=again.toordinal())
-    c = drawn(*old, *new, created=again)
+    c = drawn(*old, *new, created=first)
     assert [step.kind for step in c.steps] == ["reset"]
-    assert c.created_on == first.toordinal()
     assert c.kinds == ["birth", "reading", "reading", "reading", "reading"]
     assert month_of(c, date(2026, 5, 1)).value == 200
     assert month_of(c, date(2026, 6, 1)).value == 60

@@ -54,9 +54,14 @@ def test_sources_disagree_above_one_percent(theirs: tuple[int | None, int], disa
 def test_the_newest_id_of_a_model_is_used() -> None:
     day = date(2025, 1, 1)
     rows = [seen(day, 500, model_id="lab/old"), seen(day, 100, model_id="lab/new")]
-    found = flags_of(*rows, names={"lab/old": "lab/new", "lab/new": "lab/new"})
+    names = {"lab/old": "lab/new", "lab/new": "lab/new"}
+    found = flags_of(*rows, names=names)
     assert found["hub_archive", "lab/new", day] == (True, None)
     assert found["hub_archive", "lab/old", day] == (False, "superseded")  # one source, so no disagreement
+    found = flags_of(*rows, seen(day, 100, model_id="lab/new", source="hub_live"), names=names)
+    assert found["hub_live", "lab/new", day] == (True, "sources_disagree")
+    assert found["hub_archive", "lab/new", day] == (False, "superseded")
+    assert found["hub_archive", "lab/old", day] == (False, "sources_disagree")
 
 
 # ------------------------------------------------------------------------------------------ 1.3, stale
@@ -314,3 +319,19 @@ def test_last_reading_of_a_month() -> None:
         *[date(2026, 7, 5)] * 2,
     ]
     assert table["observations"].to_list() == [0, 1, 1, 1, 0]
+
+
+def test_a_repository_made_anew_was_born_with_its_first_creation() -> None:
+    def read(day: int, created: date) -> dict[str, object]:
+        return seen(date(2025, 1, day), created_at=datetime.combine(created, datetime.min.time()))
+
+    first, again = date(2024, 1, 1), date(2025, 1, 10)
+    rows = frame("hf_models", read(1, first), read(15, again))
+    created = identity.created_days(rows, {}, SWITCHES)
+    assert created == {"lab/m": again}
+    assert identity.first_created_days(rows, {}, created) == {"lab/m": first}
+    late = frame("hf_models", read(11, first), read(15, again))  # read first when it was there anew
+    assert identity.first_created_days(late, {}, created) == {}
+    model = a_model(created_on=again, first_created_on=first, release_date=again)
+    assert (model.born_on, model.birth) == (first, first)
+    assert a_model(release_date=again).birth == again
