@@ -1,8 +1,8 @@
 """Invented readings with every trouble that definitions 1 knows, for the oracle and the warehouse.
 
-Belongs here: a warehouse built on the raw tables of a small Hub whose snapshots come irregularly, whose counters fall,
-restart and go missing, and whose models move, leave and return. Does not belong here: any
-expectation, since the oracle and the SQL models are compared on it.
+Belongs here: a warehouse built on the raw tables of a small Hub whose snapshots come irregularly,
+whose counters fall, restart and go missing, and whose models move, leave and return. Does not
+belong here: any expectation, since the oracle and the SQL models are compared on it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Life:
     """One model: its downloads by day, and what happened to it."""
 
     def __init__(self, number: int) -> None:
-        chance = self.chance = random.Random(f"model {number}")
+        chance = random.Random(f"model {number}")
         size = SIZES[number % len(SIZES)]
         self.model_id = f"{list(NAMESPACES)[number % len(NAMESPACES)]}/Model-{number:03d}-{size}"
         age = chance.choice((-400, -300, -200, -100, 0, 40, 150, 300))
