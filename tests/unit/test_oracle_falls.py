@@ -177,6 +177,8 @@ def test_a_break_on_an_edge_of_the_month() -> None:
     assert month_of(from_windows, date(2026, 6, 1)) == downloads.Measure(66, "window_30d", 0)
     born = drawn(*BROKEN[1:], created=date(2026, 6, 1))
     assert month_of(born, date(2026, 6, 1)).reason == "counter_break"  # 0 at birth is on the other side
+    behind = drawn(BROKEN[0], reading(date(2026, 5, 20), 900), reading(date(2026, 6, 1), 700), BROKEN[4])
+    assert month_of(behind, date(2026, 6, 1)).reason == "gap_too_wide"  # it starts where the break ends
 
 
 def test_ram_and_falls() -> None:
