@@ -5,8 +5,7 @@ one module per section of the definitions, plain enough to be checked against th
 not belong here: anything read from the SQL models or their macros, which would make the agreement
 of the two worthless; reading a warehouse (``tests/integration/test_oracle.py``); speed.
 
-Not covered, because a later rule set brings them: the cleaning rules 1.4 to 1.6, spikes (3.8) and
-``merge_precision_variants``. Without them ``C*`` is the running maximum of ``C`` over its points.
+Not covered: ``merge_precision_variants``, which is off.
 """
 
 from __future__ import annotations

@@ -87,6 +87,27 @@ def differences(
     return "\n".join([head, *found[:SHOWN]])
 
 
+def unequal(
+    expected: pl.DataFrame, actual: pl.DataFrame, keys: Sequence[str], columns: Sequence[str]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of both tables that are not exactly equal: what ``differences`` has to look at.
+
+    For tables too long to be walked row by row. Keys without a NULL; rows whose key is repeated
+    are kept, so that the repetition is found.
+    """
+    lacking = [name for name in (*keys, *columns) if name not in actual.columns]
+    if lacking:
+        return expected, actual
+    types = {name: type_ for name, type_ in expected.schema.items() if name in (*keys, *columns)}
+    theirs = actual.select(pl.col(name).cast(type_) for name, type_ in types.items())
+    equal = (
+        expected.filter(pl.struct(keys).is_unique())
+        .join(theirs.filter(pl.struct(keys).is_unique()), on=[*keys, *columns], nulls_equal=True)
+        .select(keys)
+    )
+    return expected.join(equal, on=keys, how="anti"), actual.join(equal, on=keys, how="anti")
+
+
 def _by_key(frame: pl.DataFrame, keys: Sequence[str]) -> dict[tuple[object, ...], Row]:
     return {tuple(row[key] for key in keys): row for row in frame.iter_rows(named=True)}
 

@@ -1,166 +1,159 @@
-"""Which readings count (definitions 1.2, 1.3) and the curve of a model (definitions 2).
+"""The curve of a model (definitions 2), with the falls of 1.6 in it and taken out of it.
 
-Belongs here: readings → used readings → points of ``C`` and ``C*`` → their value at a day. Does not
-belong here: months, totals, baselines. Days are proleptic ordinals (``date.toordinal``) throughout.
+Belongs here: readings → points of ``C`` and ``C*`` → their value at a day. Does not belong here:
+which readings count (``cleaning``); months, totals, baselines. Days are proleptic ordinals
+(``date.toordinal``) throughout.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import polars as pl
-
 from . import Switches
-from .identity import canonical_ids
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One model on one day: ``a`` downloads since creation, ``w`` in the last 30 days."""
-
-    day: int
-    a: int | None
-    w: int | None
-    is_flagged: bool = False
+from .cleaning import Reading, settle
 
 
 @dataclass(frozen=True)
 class Value:
-    """``C`` or ``C*`` on a day, the values at the two points used, and their distance in days."""
+    """``C`` or ``C*`` on a day, the values at the two points used, and their distance in days.
+
+    ``readings``: days of the readings the points stand on. ``era``: the number of falls of unknown
+    size before the day; values of different eras cannot be compared.
+    """
 
     value: float
     low: float
     high: float
     gap: int
     uses_chain: bool
+    readings: tuple[int, ...]
+    era: int
 
 
-def used_readings(
-    hf_models: pl.DataFrame,
-    pulls: pl.DataFrame,
-    names: Mapping[str, str],
-    wanted: Sequence[str],
-    switches: Switches,
-) -> dict[str, list[Reading]]:
-    """Canonical id → the readings that count, by day, for the ``wanted`` canonical ids.
+@dataclass(frozen=True)
+class Window:
+    """``W*`` on a day (or the ``W`` nearest to it), its bracket (or distance), its readings."""
 
-    One reading a day: the first source of the configured order, in it the later pull, in it the
-    newest id. Sources more than 1 % apart flag the day. Stale readings are left out.
-    """
-    order = {source: rank for rank, source in enumerate(switches.source_order)}
-    rows = (
-        hf_models.select(
-            canonical_ids("model_id", names).alias("canonical"),
-            "model_id",
-            "observed_on",
-            "pull_id",
-            pl.col("source").replace_strict(order, default=len(order)).alias("rank"),
-            pl.col("downloads_all_time").alias("a"),
-            pl.col("downloads_30d").alias("w"),
-        )
-        .filter(pl.col("canonical").is_in(list(wanted)))
-        .join(pulls.select("pull_id", "fetched_at").unique("pull_id"), on="pull_id", how="left")
-        .with_columns((pl.col("model_id") != pl.col("canonical")).alias("is_old_id"))
-        .sort(
-            ["canonical", "observed_on", "rank", "fetched_at", "pull_id", "is_old_id", "model_id"],
-            descending=[False, False, False, True, True, False, False],
-        )
-        .unique(["canonical", "observed_on", "rank"], keep="first", maintain_order=True)
-    )
-    by_day: dict[str, dict[int, Reading]] = {}
-    for canonical, day, a, w in rows.select("canonical", "observed_on", "a", "w").iter_rows():
-        days = by_day.setdefault(canonical, {})
-        ordinal = day.toordinal()
-        first = days.get(ordinal)
-        if first is None:
-            days[ordinal] = Reading(ordinal, a, w)
-        elif _disagree(first.a, a) or _disagree(first.w, w):
-            days[ordinal] = Reading(ordinal, first.a, first.w, is_flagged=True)
-    return {
-        canonical: without_stale([days[day] for day in sorted(days)]) for canonical, days in by_day.items()
-    }
+    value: float
+    gap: int
+    readings: tuple[int, ...]
 
 
-def _disagree(one: int | None, other: int | None) -> bool:
-    if one is None or other is None:
-        return False
-    return abs(one - other) > 0.01 * max(one, other)
+@dataclass(frozen=True)
+class Point:
+    """One point of ``C``; ``known_on`` is the day of the reading it stands on, None at birth."""
 
-
-def without_stale(readings: Sequence[Reading]) -> list[Reading]:
-    """The readings that do not merely repeat the previous one at W ≥ 100 (1.3)."""
-    kept, previous = [], None
-    for reading in readings:
-        repeats = previous is not None and (reading.a, reading.w) == (previous.a, previous.w)
-        if not (repeats and reading.w is not None and reading.w >= 100):
-            kept.append(reading)
-        previous = reading
-    return kept
+    day: int
+    value: float
+    kind: str
+    known_on: int | None
 
 
 class Curve:
-    """The points of one model (definitions 2), and ``C``, ``C*`` and ``W*`` over them."""
+    """The points of one model (definitions 2), and ``C``, ``C*`` and ``W*`` over them.
+
+    In a gap that ends in a fall (1.6 b and c) ``C`` runs to what it would have reached and steps
+    down with the later reading; ``C*`` is ``C`` without the steps. Where the gap's downloads are
+    unknown neither is defined inside it, and ``C*`` begins anew behind it.
+    """
 
     def __init__(
         self, created_on: int | None, readings: Sequence[Reading], switches: Switches | None = None
     ) -> None:
-        """``readings`` are the used ones in order of day; ``created_on`` an ordinal or None."""
+        """``readings`` are the candidates in order of day; ``created_on`` an ordinal or None."""
+        self.readings, self.steps, _ = settle(readings)
         self.created_on = created_on
-        self.readings = list(readings)
         self.reading_days = [reading.day for reading in self.readings]
         self.counter_days = [reading.day for reading in self.readings if reading.a is not None]
+        self.fault_days = {reading.day for reading in self.readings if reading.is_faulty}
+        self.breaks = [(step.since, step.day) for step in self.steps if step.downloads is None]
         self._window_days = [reading.day for reading in self.readings if reading.w is not None]
         self._windows = [reading.w for reading in self.readings if reading.w is not None]
 
-        points = self._solid_points()
-        solid = sorted((day, value) for day, (value, _) in points.items())
-        for day, value in self._window_back():
-            points.setdefault(day, (_clamp(day, value, solid), "window_back"))
+        points = {point.day: point for point in self._solid_points()}
+        solid = sorted((day, point.value) for day, point in points.items())
         bracket = (switches or Switches()).chain_bracket_days
-        for day, value in self._window_chain(bracket):
-            points.setdefault(day, (_clamp(day, value, solid), "window_chain"))
+        for point in (*self._window_back(), *self._window_chain(bracket)):
+            value = _clamp(point.day, point.value, solid)
+            points.setdefault(point.day, Point(point.day, value, point.kind, point.known_on))
 
-        self.days = sorted(points)
-        self.values = [float(points[day][0]) for day in self.days]
-        self.kinds = [points[day][1] for day in self.days]
-        self.clean: list[float] = []
-        for value in self.values:
-            self.clean.append(max(value, self.clean[-1]) if self.clean else value)
+        self._points = [points[day] for day in sorted(points) if not self._is_in_a_fall(day)]
+        self.days = [point.day for point in self._points]
+        self.values = [point.value for point in self._points]
+        self.kinds = [point.kind for point in self._points]
+        self._observed_days = [
+            point.day for point in self._points if point.kind in ("reading", "window_life")
+        ]  # fmt: skip
+        self._break_ends = [end for _, end in self.breaks]
+        self._corrections = {
+            step.day: step.correction for step in self.steps if step.correction is not None
+        }  # fmt: skip
+        self.clean = self._without_falls()
 
-    def _solid_points(self) -> dict[int, tuple[float, str]]:
+    def _is_in_a_fall(self, day: int) -> bool:
+        """Whether ``day`` lies inside a gap that ends in a fall, where ``C`` is one straight line."""
+        return any(step.since < day < step.day for step in self.steps)
+
+    def _without_falls(self) -> list[float]:
+        """``C*`` at the points: the steps taken out, then the running maximum; anew per era."""
+        found: list[float] = []
+        taken_out = 0.0
+        for point in self._points:
+            if point.day in self._break_ends:
+                taken_out = 0.0
+                found.append(point.value)
+                continue
+            taken_out += self._corrections.get(point.day, 0.0)
+            value = point.value - taken_out
+            found.append(max(value, found[-1]) if found else value)
+        return found
+
+    def _era(self, day: int) -> int:
+        return bisect_right(self._break_ends, day)
+
+    def touches_break(self, start: int, end: int) -> bool:
+        """Whether ``start`` and ``end`` lie on different sides of a break, or one of them inside."""
+        return any(start < after and end > before for before, after in self.breaks)
+
+    def _solid_points(self) -> list[Point]:
         """Rules 2.1, 2.2 and 2.4. On the day of creation a reading replaces the zero."""
-        points: dict[int, tuple[float, str]] = {}
+        points: list[Point] = []
         if self.created_on is not None:
-            points[self.created_on] = (0, "birth")
+            points.append(Point(self.created_on, 0.0, "birth", None))
         for reading in self.readings:
             if reading.a is not None:
-                points[reading.day] = (reading.a, "reading")
+                points.append(Point(reading.day, float(reading.a), "reading", reading.day))
             elif (
                 reading.w is not None
                 and self.created_on is not None
                 and 0 <= reading.day - self.created_on <= 30
             ):
-                points[reading.day] = (reading.w, "window_life")
+                points.append(Point(reading.day, float(reading.w), "window_life", reading.day))
         return points
 
-    def _window_back(self) -> list[tuple[int, float]]:
-        """Rule 2.3: thirty days before a reading with both counters."""
-        found: list[tuple[int, float]] = []
+    def _window_back(self) -> list[Point]:
+        """Rule 2.3: thirty days before an unflagged reading with both counters.
+
+        A fall in those thirty days spoils it too: ``A - W`` is then not what the counter said.
+        """
+        found: list[Point] = []
         for reading in self.readings:
             day = reading.day - 30
-            if reading.a is None or reading.w is None or reading.is_flagged:
+            if reading.a is None or reading.w is None or reading.flag is not None:
                 continue
             if self.created_on is not None and day <= self.created_on:
                 continue
             at = bisect_left(self.counter_days, day - 7)
             if at < len(self.counter_days) and self.counter_days[at] <= day + 7:
                 continue
-            found.append((day, reading.a - reading.w))
+            if any(day < step.day <= reading.day for step in self.steps):
+                continue
+            found.append(Point(day, float(reading.a - reading.w), "window_back", reading.day))
         return found
 
-    def _window_chain(self, bracket: int) -> list[tuple[int, float]]:
+    def _window_chain(self, bracket: int) -> list[Point]:
         """Rule 2.5: window by window back from the first reading that has the all-time counter."""
         first = next((reading for reading in self.readings if reading.a is not None), None)
         if first is None or first.a is None:
@@ -169,56 +162,67 @@ class Curve:
         for step in range(1, 13):
             window = self.window(first.day - 30 * (step - 1))
             day = first.day - 30 * step
-            if window is None or window[1] > bracket:
+            if window is None or window.gap > bracket:
                 break
             if self.created_on is not None and day <= self.created_on:
                 break
-            value -= window[0]
-            found.append((day, value))
+            value -= window.value
+            found.append(Point(day, value, "window_chain", first.day))
         return found
 
     def at(self, day: int, *, clean: bool) -> Value | None:
-        """``C*`` (clean) or ``C`` on ``day``; None outside the points."""
+        """``C*`` (clean) or ``C`` on ``day``; None outside the points and inside a break."""
         values = self.clean if clean else self.values
         at = bisect_left(self.days, day)
         if at == len(self.days):
             return None
+        era = self._era(day)
         if self.days[at] == day:
             value = values[at]
-            return Value(value, value, value, 0, self.kinds[at] == "window_chain")
-        if at == 0:
+            return Value(value, value, value, 0, *self._grounds(at, at), era)
+        if at == 0 or self.days[at] in self._break_ends:
             return None
         left, right = self.days[at - 1], self.days[at]
         low, high = values[at - 1], values[at]
+        if not clean:
+            high -= self._corrections.get(right, 0.0)  # its limit from the left
         value = low + (high - low) * (day - left) / (right - left)
-        return Value(value, low, high, right - left, "window_chain" in self.kinds[at - 1 : at + 1])
+        return Value(value, low, high, right - left, *self._grounds(at - 1, at), era)
 
-    def window(self, day: int) -> tuple[float, int] | None:
+    def _grounds(self, left: int, right: int) -> tuple[bool, tuple[int, ...]]:
+        """(whether a point of 2.5 is among the two, the days of the readings they stand on)."""
+        used = self._points[left : right + 1]
+        days = tuple(point.known_on for point in used if point.known_on is not None)
+        return any(point.kind == "window_chain" for point in used), days
+
+    def window(self, day: int) -> Window | None:
         """``W*`` on ``day`` and its bracket in days; None outside the window readings."""
         at = bisect_left(self._window_days, day)
         if at == len(self._window_days):
             return None
         if self._window_days[at] == day:
-            return float(self._windows[at]), 0
+            return Window(float(self._windows[at]), 0, (day,))
         if at == 0:
             return None
         left, right = self._window_days[at - 1], self._window_days[at]
         low, high = self._windows[at - 1], self._windows[at]
-        return low + (high - low) * (day - left) / (right - left), right - left
+        value = low + (high - low) * (day - left) / (right - left)
+        return Window(value, right - left, (left, right))
 
-    def nearest_window(self, day: int) -> tuple[float, int] | None:
+    def nearest_window(self, day: int) -> Window | None:
         """The window reading nearest to ``day`` and its distance in days; of two, the later."""
         at = bisect_left(self._window_days, day)
         near = [index for index in (at, at - 1) if 0 <= index < len(self._window_days)]
         if not near:
             return None
         index = min(near, key=lambda index: abs(self._window_days[index] - day))
-        return float(self._windows[index]), abs(self._window_days[index] - day)
+        found = self._window_days[index]
+        return Window(float(self._windows[index]), abs(found - day), (found,))
 
-    def has_counter_near(self, day: int, reach: int) -> bool:
-        """Whether a used reading with the all-time counter lies within ``reach`` days."""
-        at = bisect_left(self.counter_days, day - reach)
-        return at < len(self.counter_days) and self.counter_days[at] <= day + reach
+    def is_observed_near(self, day: int, reach: int) -> bool:
+        """Whether a reading that is itself a point of ``C`` (2.2, 2.4) lies within ``reach`` days."""
+        at = bisect_left(self._observed_days, day - reach)
+        return at < len(self._observed_days) and self._observed_days[at] <= day + reach
 
 
 def _clamp(day: int, value: float, solid: Sequence[tuple[int, float]]) -> float:
@@ -235,7 +239,10 @@ def curves(
     switches: Switches,
     until: int | None = None,
 ) -> dict[str, Curve]:
-    """Canonical id → curve for every id of ``created``, from readings dated ≤ ``until`` only."""
+    """Canonical id → curve for every id of ``created``, from candidates dated ≤ ``until`` only.
+
+    Falls are judged among these alone, so that what is read after ``until`` moves nothing (5.5).
+    """
     return {
         model_id: Curve(
             born,

@@ -9,19 +9,24 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from statistics import median
 
 import polars as pl
 
 from . import UNKNOWN, Switches
+from .cleaning import Step
 from .curve import Curve
 from .identity import Model
 
 SERIES_START = date(2023, 11, 1)
 """Start of +downloads_since_2023_11."""
+
+SPIKE_DOWNLOADS, SPIKE_FACTOR, SPIKE_REACH, SPIKE_AGE = 100_000, 5, 3, 90
+"""3.8: at least so many downloads, more than so many medians, of the months so near, days of age."""
 
 MODEL_MONTH = pl.Schema(
     {
@@ -33,19 +38,25 @@ MODEL_MONTH = pl.Schema(
         "gap_days": pl.Int64,
         "null_reason": pl.String,
         "observations": pl.Int64,
+        "last_reading_on": pl.Date,
         "downloads_to_date": pl.Int64,
         "downloads_cumulative": pl.Int64,
         "cumulative_unrounded": pl.Float64,
         "downloads_since_2023_11": pl.Int64,
+        "is_anomalous": pl.Boolean,
+        "anomaly_reason": pl.String,
+        "counter_correction": pl.Float64,
     }
 )
-"""What ``by_model`` returns; the unrounded columns show where a tie was near."""
+"""What ``by_model`` returns; the unrounded columns show where a tie was near, and
+``counter_correction`` is not rounded; it is 0 where nothing was corrected."""
 
 TOTAL = pl.Schema(
     {
         "month": pl.Date,
         "key": pl.String,
         "downloads": pl.Int64,
+        "downloads_without_anomalies": pl.Int64,
         "share": pl.Float64,
         "share_of_three": pl.Float64,
         "rank": pl.Int64,
@@ -63,7 +74,7 @@ TOTAL = pl.Schema(
 
 
 def rounded(value: float) -> int:
-    """The nearest whole number, halves away from zero; ``value`` is never negative here."""
+    """The nearest whole number, halves away from zero."""
     return int(Decimal(value).to_integral_value(ROUND_HALF_UP))
 
 
@@ -82,12 +93,17 @@ def months(first: date, today: date) -> list[date]:
 
 @dataclass(frozen=True)
 class Measure:
-    """Downloads of one month: the value with method and gap, or the reason why there is none."""
+    """Downloads of one month: the value with method and gap, or the reason why there is none.
+
+    ``gap`` without a value is the one that is too wide. ``readings`` are the days of the
+    readings it was computed from.
+    """
 
     value: float | None = None
     method: str | None = None
     gap: int | None = None
     reason: str | None = None
+    readings: tuple[int, ...] = field(default=(), compare=False)
 
 
 def measure(curve: Curve, month: date, model: Model, today: date, switches: Switches) -> Measure:
@@ -107,36 +123,41 @@ def measure(curve: Curve, month: date, model: Model, today: date, switches: Swit
 
     start, stop = curve.at(e0, clean=True), curve.at(e1, clean=True)
     if stop is not None and stop.gap <= switches.max_gap_days:
-        gap, from_zero, uses_chain = stop.gap, 0.0, stop.uses_chain
+        gap, from_zero, uses_chain, era = stop.gap, 0.0, stop.uses_chain, 0
+        readings = stop.readings
         if not born_inside and start is not None:
-            gap, from_zero = max(gap, start.gap), start.value
-            uses_chain = uses_chain or start.uses_chain
-        if (born_inside or start is not None) and gap <= switches.max_gap_days:
-            is_observed = curve.has_counter_near(e0, 1) and curve.has_counter_near(e1, 1)
+            gap, from_zero, era = max(gap, start.gap), start.value, start.era
+            uses_chain, readings = uses_chain or start.uses_chain, readings + start.readings
+        is_known = (born_inside or start is not None) and stop.era == era
+        if is_known and gap <= switches.max_gap_days:
+            is_observed = curve.is_observed_near(e0, 1) and curve.is_observed_near(e1, 1)
             method = (
                 "window_30d" if uses_chain else "observed" if is_observed else "interpolated"
             )  # fmt: skip
-            return Measure(stop.value - from_zero, method, gap)
+            return Measure(stop.value - from_zero, method, gap, None, readings)
 
     for window, reach in (
         (curve.window(e1), switches.max_gap_days),
         (curve.nearest_window(e1), switches.window_reach_days),
     ):
-        if window is not None and window[1] <= reach:
-            value = window[0] if born_inside else window[0] * days / 30
-            return Measure(value, "window_30d", window[1])
+        if window is not None and window.gap <= reach:
+            value = window.value if born_inside else window.value * days / 30
+            return Measure(value, "window_30d", window.gap, None, window.readings)
 
     if e1 < curve.reading_days[0]:
         return Measure(reason="before_first_reading")
     if e1 > curve.reading_days[-1]:
         return Measure(reason="after_last_reading")
+    if curve.touches_break(e0, e1):
+        return Measure(reason="counter_break")
     if stop is not None and stop.gap <= switches.max_gap_days and start is None:
         return Measure(reason="before_first_reading")
-    return Measure(reason="gap_too_wide")
+    gaps = [edge.gap for edge in (start, stop) if edge is not None]
+    return Measure(reason="gap_too_wide", gap=max(gaps, default=None))
 
 
 def cumulative(curve: Curve, day: date, model: Model, today: date, switches: Switches) -> float | None:
-    """``C`` on ``day`` (3.7): None if only windows exist, in the future, or across a wide gap."""
+    """``C`` on ``day`` (3.7): None if only windows exist, in the future, across a wide gap or in a break."""
     if not curve.counter_days or day > today:
         return None
     if model.is_gone and day.toordinal() > curve.days[-1]:
@@ -155,10 +176,40 @@ def to_date(curve: Curve, month: date, switches: Switches) -> float | None:
     if last is None or last_day < e0:
         return None
     if born_inside:
-        return last.value
-    if start is None or start.gap > switches.max_gap_days:
+        return last.value if last.era == 0 else None
+    if start is None or start.gap > switches.max_gap_days or start.era != last.era:
         return None
     return last.value - start.value
+
+
+def steps_in(curve: Curve, month: date) -> list[Step]:
+    """Falls booked in ``month``: those whose later reading lies in (e0, e1], so that ΔC holds."""
+    e0, e1 = month.toordinal(), next_month(month).toordinal()
+    return [step for step in curve.steps if e0 < step.day <= e1]
+
+
+def spikes(series: Mapping[date, int], release_date: date | None) -> set[date]:
+    """Months of one model that are spikes (3.8); ``series`` holds its measured months."""
+    found = set()
+    for month, value in series.items():
+        near = [other for at, other in series.items() if 1 <= abs(_months_between(at, month)) <= SPIKE_REACH]
+        is_old = release_date is None or month > release_date + timedelta(days=SPIKE_AGE)
+        is_large = value >= SPIKE_DOWNLOADS and len(near) >= 3 and value > SPIKE_FACTOR * median(near)
+        if is_large and is_old:
+            found.add(month)
+    return found
+
+
+def _months_between(one: date, other: date) -> int:
+    return (one.year - other.year) * 12 + one.month - other.month
+
+
+def anomaly(curve: Curve, month: date, found: Measure) -> str | None:
+    """Why ``month`` is anomalous by 1.5 or 1.6: the first of reset, correction, hub_fault."""
+    kinds = {step.kind for step in steps_in(curve, month)}
+    if not curve.fault_days.isdisjoint(found.readings):
+        kinds.add("hub_fault")
+    return next((kind for kind in ("reset", "correction", "hub_fault") if kind in kinds), None)
 
 
 def by_model(
@@ -169,28 +220,40 @@ def by_model(
     for model_id, model in models.items():
         curve = curves[model_id]
         base = _since_start(curve, model, today, switches)
-        for month in months(switches.first_month, today):
+        calendar = months(switches.first_month, today)
+        measures = {month: measure(curve, month, model, today, switches) for month in calendar}
+        series = {
+            month: rounded(found.value) for month, found in measures.items() if found.value is not None
+        }  # fmt: skip
+        spiky = spikes(series, model.release_date)
+        for month, found in measures.items():
             end = next_month(month)
-            found = measure(curve, month, model, today, switches)
             total = cumulative(curve, end, model, today, switches)
             first = bisect_left(curve.reading_days, month.toordinal())
+            behind = bisect_right(curve.reading_days, end.toordinal())
+            last = date.fromordinal(curve.reading_days[behind - 1]) if behind else None
             so_far = to_date(curve, month, switches) if end > today else None
+            reason = anomaly(curve, month, found) or ("spike" if month in spiky else None)
             rows.append(
                 {
                     "model_id": model_id,
                     "month": month,
-                    "downloads": None if found.value is None else rounded(found.value),
+                    "downloads": series.get(month),
                     "unrounded": found.value,
                     "method": found.method,
                     "gap_days": found.gap,
                     "null_reason": found.reason,
-                    "observations": bisect_right(curve.reading_days, end.toordinal()) - first,
+                    "observations": behind - first,
+                    "last_reading_on": last,
                     "downloads_to_date": None if so_far is None else rounded(so_far),
                     "downloads_cumulative": None if total is None else rounded(total),
                     "cumulative_unrounded": total,
                     "downloads_since_2023_11": (
                         None if total is None or base is None else rounded(total - base)
                     ),
+                    "is_anomalous": reason is not None,
+                    "anomaly_reason": reason,
+                    "counter_correction": sum(step.correction or 0.0 for step in steps_in(curve, month)),
                 }
             )
     return pl.DataFrame(rows, schema=MODEL_MONTH)
@@ -221,12 +284,16 @@ def totals(
 ) -> pl.DataFrame:
     """Totals of one kind of key (definitions 4): TOTAL, every key × every month.
 
-    ``model_months`` has model_id, month, downloads, downloads_cumulative for all ``models``.
+    ``model_months`` has model_id, month, downloads, downloads_cumulative, is_anomalous for all
+    ``models``.
     """
+    anomalous: set[tuple[str, date]] = set()
     downloads: dict[str, dict[date, int]] = defaultdict(dict)
     cumulatives: dict[str, dict[date, int]] = defaultdict(dict)
-    columns = ("model_id", "month", "downloads", "downloads_cumulative")
-    for model_id, month, value, total in model_months.select(columns).iter_rows():
+    columns = ("model_id", "month", "downloads", "downloads_cumulative", "is_anomalous")
+    for model_id, month, value, total, is_anomalous in model_months.select(columns).iter_rows():
+        if is_anomalous:
+            anomalous.add((model_id, month))
         if value is not None:
             downloads[model_id][month] = value
         if total is not None:
@@ -238,7 +305,7 @@ def totals(
     rows = [
         row
         for key, group in members.items()
-        for row in _series(key, group, downloads, cumulatives, calendar, today, switches)
+        for row in _series(key, group, downloads, anomalous, cumulatives, calendar, today, switches)
     ]
     return _with_shares(rows)
 
@@ -250,6 +317,7 @@ class Total:
     month: date
     key: str
     downloads: int | None
+    downloads_without_anomalies: int | None
     models_measured: int
     models_expected: int
     coverage: float | None
@@ -263,6 +331,7 @@ def _series(
     key: str,
     group: Sequence[Model],
     downloads: Mapping[str, Mapping[date, int]],
+    anomalous: Container[tuple[str, date]],
     cumulatives: Mapping[str, Mapping[date, int]],
     calendar: Sequence[date],
     today: date,
@@ -272,6 +341,7 @@ def _series(
     for month in calendar:
         end = next_month(month)
         measured = [m for m in group if month in downloads.get(m.model_id, {})]
+        ordinary = [m for m in measured if (m.model_id, month) not in anomalous]
         expected = [m for m in group if (m.birth is None or m.birth < end) and not m.gone_at(end)]
         known = [m for m in group if month in cumulatives.get(m.model_id, {})]
         ref = {m.model_id: _reference(downloads.get(m.model_id, {}), month) for m in group}
@@ -283,6 +353,7 @@ def _series(
                 month,
                 key,
                 sum(downloads[m.model_id][month] for m in measured) if measured else None,
+                sum(downloads[m.model_id][month] for m in ordinary) if ordinary else None,
                 len(measured),
                 len(expected),
                 of_measured / of_expected if of_expected else None,

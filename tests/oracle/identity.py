@@ -32,7 +32,11 @@ class Organization:
 
 @dataclass(frozen=True)
 class Model:
-    """The facts of one canonical tracked model. Dates are UTC days, None when unknown."""
+    """The facts of one canonical tracked model. Dates are UTC days, None when unknown.
+
+    ``first_created_on``: when the repository was made anew since its first reading, the creation
+    which that reading named; else None.
+    """
 
     model_id: str
     tracked_list: str
@@ -43,15 +47,21 @@ class Model:
     is_gone: bool
     size_bucket: str | None = None
     family: str | None = None
+    first_created_on: date | None = None
 
     def gone_at(self, day: date) -> bool:
         """Whether the model had disappeared by ``day``: it is gone and was read last before it."""
         return self.is_gone and self.last_seen is not None and self.last_seen < day
 
     @property
+    def born_on(self) -> date | None:
+        """Day the model's curve begins: a repository made anew goes on from its old counter (1.6b)."""
+        return self.first_created_on or self.created_on
+
+    @property
     def birth(self) -> date | None:
         """Day of creation, or of release when the former is unknown (4.3)."""
-        return self.created_on or self.release_date
+        return self.born_on or self.release_date
 
 
 def hf_org(model_id: str) -> str:
@@ -185,6 +195,30 @@ def created_days(frame: pl.DataFrame, names: Mapping[str, str], switches: Switch
     return {model_id: day for model_id, day in pairs if day != CREATION_FLOOR}
 
 
+def first_created_days(
+    hf_models: pl.DataFrame, names: Mapping[str, str], created: Mapping[str, date]
+) -> dict[str, date]:
+    """Canonical id → the creation its first reading named, if it was read before it was ``created``.
+
+    ``created`` is what the newest readings say.
+    """
+    said = pl.col("created_at").dt.date()
+    first = (
+        hf_models.select(
+            canonical_ids("model_id", names).alias("model_id"),
+            "observed_on",
+            pl.when(said != CREATION_FLOOR).then(said).alias("created_on"),
+        )
+        .sort("observed_on", "created_on", nulls_last=True)
+        .unique("model_id", keep="first", maintain_order=True)
+    )
+    return {
+        model_id: said_then
+        for model_id, day, said_then in first.iter_rows()
+        if said_then is not None and model_id in created and day < created[model_id]
+    }
+
+
 def gone_models(
     hf_models: pl.DataFrame,
     hf_probes: pl.DataFrame,
@@ -255,6 +289,7 @@ def model_facts(
     """Every tracked model (core and extra) under its canonical id, without size and family."""
     created = created_days(raw["hf_models"], names, switches)
     corrected = release_days(raw["release_date_corrections"], names)
+    first = first_created_days(raw["hf_models"], names, created)
     seen, gone = gone_models(raw["hf_models"], raw["hf_probes"], names, complete_sources)
     return {
         model_id: Model(
@@ -265,6 +300,7 @@ def model_facts(
             release_date=corrected.get(model_id) or created.get(model_id),
             last_seen=seen.get(model_id),
             is_gone=model_id in gone,
+            first_created_on=first.get(model_id),
         )
         for model_id, list_ in tracked(raw["tracked_models"], names).items()
     }

@@ -15,7 +15,8 @@ from statistics import median
 import polars as pl
 
 from . import DAYS, SIZE_BUCKETS, Switches
-from .curve import Curve, Reading, curves
+from .cleaning import Reading
+from .curve import Curve, curves
 from .identity import Model
 
 SCORE = pl.Schema(
@@ -76,12 +77,14 @@ class AtDay:
 
 
 def at_day(curve: Curve, release: date, day: int, switches: Switches) -> AtDay:
-    """``C*`` on ``release`` + ``day`` (5.1, 5.2, 5.4)."""
+    """``C*`` on ``release`` + ``day`` (5.1, 5.2, 5.4); behind a fall of unknown size nothing is known."""
     when = release.toordinal() + day
     if all(kind == "birth" for kind in curve.kinds):
         return AtDay(reason="no_counter")
     if curve.created_on is not None and release.toordinal() <= when < curve.created_on:
         return AtDay(0.0, 0.0, 0.0, 0)
+    if curve.breaks and when > curve.breaks[0][0]:
+        return AtDay(reason="counter_break")
     found = curve.at(when, clean=True)
     first = next(d for d, kind in zip(curve.days, curve.kinds, strict=True) if kind != "birth")
     if found is None:
@@ -108,8 +111,7 @@ def baselines(
 ) -> pl.DataFrame:
     """Every baseline × bucket × day (5.5 to 5.8): BASELINE."""
     created = {
-        model_id: model.created_on.toordinal() if model.created_on else None
-        for model_id, model in models.items()
+        model_id: model.born_on.toordinal() if model.born_on else None for model_id, model in models.items()
     }
     rows = []
     for definition in definitions:

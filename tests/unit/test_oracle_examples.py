@@ -1,51 +1,23 @@
 """The oracle on every worked example of definitions.md, digit by digit, and on its edges.
 
-Belongs here: the examples of sections 3 to 5 run on ``tests/oracle``. Does not belong here:
-sections 6 and 7 (``test_oracle_shares``); the SQL models, which have the same examples as dbt unit
-tests.
+Belongs here: the examples of sections 2 to 5 run on ``tests/oracle``. Does not belong here: which
+readings count, falling counters and anomalies (``test_oracle_readings``); sections 6 and 7
+(``test_oracle_shares``); the SQL models, which have the same examples as dbt unit tests.
 """
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from collections.abc import Container
+from datetime import date, timedelta
 
 import polars as pl
 import pytest
 
 from tests.oracle import Switches, curve, downloads, identity, ram
+from tests.oracle.cleaning import Reading
 from tests.oracle.compare import raw_rows as frame
-from tests.oracle.curve import Curve, Reading
-
-SWITCHES = Switches()
-TODAY = date(2026, 8, 1)
-US = identity.Organization("Lab", "US", "us", True)
-
-
-def reading(day: date, a: int | None = None, w: int | None = None) -> Reading:
-    return Reading(day.toordinal(), a, w)
-
-
-def drawn(*readings: Reading, created: date | None = None) -> Curve:
-    return Curve(created.toordinal() if created else None, readings)
-
-
-def a_model(name: str = "lab/m", **facts: object) -> identity.Model:
-    given: dict[str, object] = {
-        "tracked_list": "core",
-        "organization": US,
-        "created_on": None,
-        "release_date": None,
-        "last_seen": None,
-        "is_gone": False,
-    }
-    return identity.Model(name, **(given | facts))  # type: ignore[arg-type]
-
-
-def month_of(
-    curve_: Curve, month: date, model: identity.Model | None = None, today: date = TODAY
-) -> downloads.Measure:
-    return downloads.measure(curve_, month, model or a_model(), today, SWITCHES)
-
+from tests.oracle.curve import Window
+from tests.unit._oracle import SWITCHES, TODAY, a_model, drawn, month_of, reading
 
 # ------------------------------------------------------------------------------ 3, a model's month
 
@@ -82,7 +54,9 @@ def test_weekly() -> None:
 
 def test_windows() -> None:
     c = drawn(reading(date(2026, 5, 23), w=9000), reading(date(2026, 6, 19), w=11700))
-    assert c.window(date(2026, 6, 1).toordinal()) == (9900, 27)
+    assert c.window(date(2026, 6, 1).toordinal()) == Window(
+        9900, 27, (date(2026, 5, 23).toordinal(), date(2026, 6, 19).toordinal())
+    )
     assert month_of(c, date(2026, 5, 1)) == downloads.Measure(10230, "window_30d", 27, None)
     assert downloads.cumulative(c, date(2026, 6, 1), a_model(), TODAY, SWITCHES) is None
 
@@ -128,16 +102,6 @@ def test_open_month() -> None:
     assert month_of(c, date(2026, 7, 1), today=date(2026, 8, 1)).reason == "after_last_reading"
 
 
-def test_gone_model_keeps_its_cumulative_and_loses_its_months() -> None:
-    c = drawn(reading(date(2026, 3, 1), a=1000), reading(date(2026, 4, 28), a=1580, w=300))
-    gone = a_model(is_gone=True, last_seen=date(2026, 4, 28))
-    assert month_of(c, date(2026, 4, 1)).method == "window_30d"  # three days before the edge
-    assert month_of(c, date(2026, 4, 1), gone).reason == "after_last_reading"
-    assert month_of(c, date(2026, 3, 1), gone).value is not None
-    assert downloads.cumulative(c, date(2026, 6, 1), gone, TODAY, SWITCHES) == 1580
-    assert downloads.cumulative(c, date(2026, 6, 1), a_model(), TODAY, SWITCHES) is None
-
-
 def test_rounding_is_half_away_from_zero() -> None:
     assert [downloads.rounded(value) for value in (0.5, 1.5, 2.5, 2.4999)] == [1, 2, 3, 2]
 
@@ -148,22 +112,14 @@ def test_method_and_reach_of_an_edge() -> None:
     assert month_of(c, date(2025, 4, 1)).method == "observed"
     c = drawn(near[1], near[0], reading(date(2025, 5, 3), a=70))
     assert month_of(c, date(2025, 4, 1)).method == "interpolated"
+    young = drawn(reading(date(2025, 4, 1), w=9), reading(date(2025, 5, 1), a=70), created=date(2025, 3, 9))
+    assert month_of(young, date(2025, 4, 1)).method == "observed"  # 2.4 makes the window a point
     wide = drawn(reading(date(2025, 3, 10), a=0), reading(date(2025, 4, 24), a=450))
     assert month_of(wide, date(2025, 3, 1)).reason == "before_first_reading"
     assert wide.at(date(2025, 4, 1).toordinal(), clean=True).gap == 45  # type: ignore[union-attr]
 
 
-# ----------------------------------------------------------------- 1 and 2, readings and the curve
-
-
-def test_stale_readings_are_not_used() -> None:
-    days = [date(2025, 1, day) for day in (1, 8, 15, 22)]
-    rows = [reading(day, a=500, w=100) for day in days[:3]] + [reading(days[3], a=501, w=100)]
-    assert [r.day for r in curve.without_stale(rows)] == [days[0].toordinal(), days[3].toordinal()]
-    small = [reading(day, a=500, w=99) for day in days]
-    assert len(curve.without_stale(small)) == 4
-    unread = [reading(day, w=100) for day in days]
-    assert len(curve.without_stale(unread)) == 1  # NULL equals NULL
+# ------------------------------------------------------------------------------------ 2, the curve
 
 
 def test_window_back_needs_a_free_place() -> None:
@@ -198,34 +154,7 @@ def test_window_life_and_window_chain() -> None:
     assert len([kind for kind in short.kinds if kind.startswith("window")]) == 1
 
 
-def test_falls_leave_the_running_maximum() -> None:
-    c = drawn(*(reading(date(2025, 1, d), a=a) for d, a in ((1, 10), (11, 5), (21, 15))))
-    assert c.clean == [10, 10, 15]
-    assert c.at(date(2025, 1, 16).toordinal(), clean=True).value == 12.5  # type: ignore[union-attr]
-    assert c.at(date(2025, 1, 6).toordinal(), clean=False).value == 7.5  # type: ignore[union-attr]
-
-
-def test_one_reading_a_day() -> None:
-    day, later = datetime(2025, 1, 1, 9), datetime(2025, 1, 1, 10)
-    rows = [
-        ("hub_archive", "z", 900, later),
-        ("hub_live", "a", 1000, day),
-        ("hub_live", "b", 1005, later),
-    ]
-    readings = frame(
-        "hf_models",
-        *(
-            {"source": s, "model_id": "lab/old", "observed_on": date(2025, 1, 1), "pull_id": p,
-             "downloads_all_time": a, "downloads_30d": 10}
-            for s, p, a, _ in rows
-        ),
-    )  # fmt: skip
-    pulls = frame("pulls", *({"pull_id": p, "fetched_at": at} for _, p, _, at in rows))
-    found = curve.used_readings(readings, pulls, {"lab/old": "lab/new"}, ["lab/new"], SWITCHES)
-    assert found == {"lab/new": [Reading(date(2025, 1, 1).toordinal(), 1005, 10, True)]}
-
-
-# ------------------------------------------------------------------------------- 0 and 1.7, models
+# --------------------------------------------------------------------------------------- 0, models
 
 
 def test_aliases_follow_identity_redirects_and_renames() -> None:
@@ -246,26 +175,14 @@ def test_aliases_follow_identity_redirects_and_renames() -> None:
     }
 
 
-def test_gone() -> None:
-    def seen(model_id: str, day: int, source: str = "hub_archive") -> dict[str, object]:
-        return {"model_id": model_id, "source": source, "observed_on": date(2025, 1, day)}
-
-    rows = [seen("a/stays", day) for day in (1, 8, 15)]
-    rows += [seen("a/twice", 1), seen("a/once", 8), seen("a/asked", 8), seen("a/lives", 1)]
-    probes = [
-        {"model_id": "a/asked", "status_code": 404, "observed_on": date(2025, 1, 9)},
-        {"model_id": "a/lives", "status_code": 200, "observed_on": date(2025, 1, 15)},
-    ]
-    models, asked = frame("hf_models", *rows), frame("hf_probes", *probes)
-    _, gone = identity.gone_models(models, asked, {}, ["hub_archive"])
-    assert gone == {"a/twice", "a/asked"}
-    assert identity.gone_models(models, asked, {}, [])[1] == {"a/asked"}
-
-
 # --------------------------------------------------------------------------------------- 4, totals
 
 
-def totals_of(values: dict[str, tuple[int | None, int | None]], **facts: object) -> pl.DataFrame:
+def totals_of(
+    values: dict[str, tuple[int | None, int | None]],
+    anomalous: Container[tuple[str, int]] = (),
+    **facts: object,
+) -> pl.DataFrame:
     """April and May of models a, b, … whose values are given as (April, May)."""
     born = {"c": date(2024, 1, 1), "d": date(2026, 5, 5)}
     models = {
@@ -273,10 +190,11 @@ def totals_of(values: dict[str, tuple[int | None, int | None]], **facts: object)
     }  # fmt: skip
     months = (date(2026, 4, 1), date(2026, 5, 1))
     rows = [
-        {"model_id": name, "month": month, "downloads": value, "downloads_cumulative": value}
+        {"model_id": name, "month": month, "downloads": value, "downloads_cumulative": value,
+         "is_anomalous": (name, month.month) in anomalous}
         for name, pair in values.items()
         for month, value in zip(months, pair, strict=True)
-    ]
+    ]  # fmt: skip
     switches = Switches(first_month=months[0])
     schema = {name: downloads.MODEL_MONTH[name] for name in rows[0]}
     return downloads.totals(
@@ -299,6 +217,14 @@ def test_totals_example() -> None:
     assert (april["models_expected"], april["models_measured"]) == (3, 2)
     assert april["growth"] is None
     assert april["downloads_cumulative"] == 150
+
+
+def test_totals_without_anomalies() -> None:
+    given: dict[str, tuple[int | None, int | None]] = {"a": (100, 110), "b": (50, None)}
+    table = totals_of(given, {("a", 5), ("b", 4), ("b", 5)})
+    assert table["downloads"].to_list() == [150, 110]
+    assert table["downloads_without_anomalies"].to_list() == [100, None]  # NULL, not 0: nothing is left
+    assert totals_of(given)["downloads_without_anomalies"].to_list() == [150, 110]
 
 
 def test_growth_counts_the_gone_as_nothing_and_needs_half_of_a_month() -> None:

@@ -263,3 +263,19 @@ def test_differences_are_found_and_shown() -> None:
     assert "lacks the columns x" in compare.differences(oracle, oracle.drop("x"), ["k"], ["x"])
     close = oracle.with_columns(pl.col("x") * (1 + 1e-11))
     assert compare.differences(oracle, close, ["k"], ["x"]) == ""
+
+
+def test_unequal_keeps_what_has_to_be_looked_at() -> None:
+    oracle = pl.DataFrame({"k": [1, 2, 3], "v": ["a", None, "c"], "unused": [0, 0, 0]})
+    theirs = pl.DataFrame({"k": [1, 2, 4, 4], "v": ["a", None, "d", "d"]})
+    mine, other = compare.unequal(oracle, theirs, ["k"], ["v"])
+    assert (mine["k"].to_list(), other["k"].to_list()) == ([3], [4, 4])  # NULL equals NULL
+    changed = oracle.with_columns(v=pl.lit("a"))
+    assert [side["k"].to_list() for side in compare.unequal(oracle, changed, ["k"], ["v"])] == [[2, 3]] * 2
+    doubled = pl.concat([oracle, oracle[:1]])
+    assert "repeated key" in compare.differences(
+        *compare.unequal(oracle, doubled, ["k"], ["v"]), ["k"], ["v"]
+    )
+    assert "lacks the columns v" in compare.differences(
+        *compare.unequal(oracle, theirs.drop("v"), ["k"], ["v"]), ["k"], ["v"]
+    )
