@@ -160,6 +160,10 @@ def _say(sentence: str) -> None:
     click.echo(sentence, err=True)
 
 
+def _say_waiting(who: str) -> None:
+    _say(f"atom: waiting for {who} …")
+
+
 def _say_world(settings: Settings) -> None:
     what = {
         "sample": f"sample world (seed {settings.seed}): every number is synthetic",
@@ -289,9 +293,7 @@ def sql(settings: Settings, debug: bool, query: str, form: str, warehouse: bool)
         if warehouse:
             try:
                 connection = stack.enter_context(
-                    Warehouse(settings.home / "warehouse.duckdb").reading(
-                        "atom sql", on_wait=lambda who: _err.print(f"atom: waiting for {who} …")
-                    )
+                    Warehouse(settings.home / "warehouse.duckdb").reading("atom sql", on_wait=_say_waiting)
                 )
             except FileNotFoundError as error:
                 raise CliError(str(error), USAGE) from error
@@ -321,21 +323,21 @@ def sql(settings: Settings, debug: bool, query: str, form: str, warehouse: bool)
 
 
 @main.command()
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @_world_options
-def status(settings: Settings, debug: bool) -> None:
-    """What is loaded, by month and source, and what is published."""
-    from atom_dagster import pipeline
+def status(settings: Settings, debug: bool, form: str) -> None:
+    """Months by source: what is held, what is missing and why, and what to run to fill it."""
+    from atom_dagster import drawing
+    from atom_dagster.status import survey
 
     del debug
     _say_world(settings)
-    report = pipeline.status(settings, on_wait=lambda who: _say(f"atom: waiting for {who} …"))
-    table = Table("month", *report.sources, box=None, header_style="bold")
-    for month, cells in report.rows:
-        table.add_row(f"{month:%Y-%m}", *cells)
-    _out.print(table)
-    for line in report.lines:
-        _out.print(line)
-    if pipeline.is_published(settings):
+    report = survey(settings, on_wait=_say_waiting)
+    if form == "json":
+        click.echo(json.dumps(report.as_json(), default=lambda value: value.isoformat(), indent=2))
+        return
+    drawing.draw(report, _out)
+    if report.published:
         with _open_published(settings) as connection:
             for warning in _warnings(connection):
                 _out.print(f"[yellow]warns[/] {warning}", soft_wrap=True)
