@@ -345,6 +345,56 @@ def status(settings: Settings, debug: bool, form: str) -> None:
 
 @main.command()
 @_world_options
+def verify(settings: Settings, debug: bool) -> None:
+    """Re-hash everything in landing against its manifests, and compare landing with what is loaded.
+
+    Exit code 0: all good. 1: something is damaged; each line says what to do.
+    """
+    from atom_dagster import drawing, progress
+    from atom_dagster.verify import verify as examine
+
+    _say_world(settings)
+    with _progress(debug) as reporter, progress.reporting_to(reporter):
+        found = examine(settings, on_wait=_say_waiting)
+    for line in drawing.verified(found):
+        click.echo(line)
+    sys.exit(REFUSED if found.damaged else DONE)
+
+
+@main.command()
+@click.option(
+    "--vintages-older-than",
+    "days",
+    type=click.IntRange(min=1),
+    metavar="DAYS",
+    help="Also OpenRouter's answers older than this that newer ones hold in full; kept by default.",
+)
+@click.option("--apply", "is_applied", is_flag=True, help="Remove; without it, only say what would go.")
+@_world_options
+def prune(settings: Settings, debug: bool, days: int | None, is_applied: bool) -> None:
+    """Remove what later pulls have replaced from landing, never the only copy of an observation.
+
+    \b
+    These may go:
+      same_day      a live crawl of a day that was crawled again later that day
+      pulled_again  an archive's pull that was pulled again with other content
+      old_vintage   OpenRouter's answers, only with --vintages-older-than
+      draft         what an attempt of an earlier day left
+
+    A pull goes only if it is wholly loaded and a later, undamaged pull of the same source says again
+    everything it says. The next `atom run` takes its rows out of the warehouse.
+    """  # noqa: D301 - click's mark for lines that are not to be joined
+    from atom_dagster import drawing, retention
+
+    del debug
+    _say_world(settings)
+    pruned = retention.prune(settings, vintages_older_than=days, is_applied=is_applied, on_wait=_say_waiting)
+    for line in drawing.pruned(pruned):
+        click.echo(line)
+
+
+@main.command()
+@_world_options
 def doctor(settings: Settings, debug: bool) -> None:
     """Check this machine, the configuration and what each credential unlocks."""
     from atom_dagster import pipeline

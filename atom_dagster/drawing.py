@@ -1,21 +1,24 @@
-"""How a ``Status`` looks: the matrix as text, and its picture on a terminal.
+"""How status, verification and pruning look: as text, and on a terminal.
 
-Belongs here: columns, marks, wrapping. Does not belong here: what is said (``status``), or Dagster's
-metadata (``assets.status``).
+Belongs here: columns, marks, words, wrapping. Does not belong here: what is so (``status``,
+``verify``, ``retention``), or Dagster's metadata (``assets.status``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from atom_dagster.partitions import spans
-from atom_dagster.status import SCOPES, Cell, Status, remarks
+from atom_dagster.retention import Pruned
+from atom_dagster.sources.openrouter import FIRST_DAY
+from atom_dagster.status import SCOPES, Cell, Status, without_month
+from atom_dagster.verify import Verification
 
 LEGEND = {
     "●": "whole",
@@ -94,6 +97,55 @@ def matrix(status: Status, columns: Sequence[Column]) -> Iterator[list[str]]:
         yield [f"{month:%Y-%m}", *(column.show(cells[column.scope]) for column in columns)]
 
 
+@dataclass(frozen=True)
+class Remark:
+    """A sentence about some months of one source; ``months`` are sorted."""
+
+    scope: str
+    months: list[date]
+    text: str
+
+
+def remarks(status: Status) -> list[Remark]:
+    """What is wrong or missing, in words: faults, failures, gaps, missing days, months nobody can observe."""
+    found = [Remark(scope, [], f"failed at the last attempt: {why}") for scope, why in status.faults.items()]
+    texts: dict[tuple[str, str], list[date]] = {}
+    for scope in SCOPES:
+        for cell in status.of(scope):
+            for text in _remarks_on(cell):
+                texts.setdefault((scope, text), []).append(cell.month)
+    return found + [Remark(scope, months, text) for (scope, text), months in texts.items()]
+
+
+def _remarks_on(cell: Cell) -> Iterator[str]:
+    if cell.attempt == "failed":
+        yield f"failed on {cell.attempted_at:%Y-%m-%d}: {without_month(cell.reason or '', cell.month)}"
+    for gap in cell.gaps:
+        yield f"no reading for {gap.days} days, {gap.after} to {gap.before}"
+    if cell.missing_at_source:
+        yield f"missing at the source: {_runs_of_days(cell.missing_at_source)}"
+    if cell.not_held and cell.days:
+        yield f"not held: {_runs_of_days(cell.not_held)}"
+    if cell.state == "bridged":
+        yield "not read, but close enough before and after"
+    if cell.state == "not_observable":
+        begins = f"OpenRouter's series begins on {FIRST_DAY}"
+        yield f"cannot be observed: {without_month(cell.reason or begins, cell.month)}"
+    if cell.state == "empty" and cell.attempt is None:
+        yield "not asked for yet"
+
+
+def _runs_of_days(days: Sequence[date]) -> str:
+    """Days as ``2025-06-15, 2025-07-01 to 2025-07-09``."""
+    runs: list[list[date]] = []
+    for day in days:
+        if runs and day - runs[-1][-1] == timedelta(days=1):
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+
+
 def draw(status: Status, console: Console) -> None:
     """Print the whole picture; every line but the commands fits the console's width."""
     if not status.is_loaded:
@@ -167,3 +219,36 @@ def _draw_commands(status: Status, console: Console) -> None:
         grid.add_column(ratio=1)
         grid.add_row("", Text(command.why, style="dim"))
         console.print(grid)
+
+
+def verified(found: Verification) -> Iterator[str]:
+    """A line for each finding, and the sum."""
+    for finding in found.findings:
+        yield f"{finding.kind:7}  {finding.text}"
+    outcome = f"{len(found.damaged)} damaged" if found.damaged else "all good"
+    yield f"{found.pulls} pulls, {size(found.bytes)}: {outcome}."
+
+
+def pruned(found: Pruned) -> Iterator[str]:
+    """A line for each thing that goes or stays, the sum, and what follows."""
+    verb = "removed" if found.is_applied else "would go"
+    for item in found.gone:
+        yield f"{verb:8}  {item.name}  {size(item.bytes)}  {item.kind}: {item.why}"
+    for item in found.kept:
+        yield f"{'stays':8}  {item.name}  {size(item.bytes)}  {item.kind}, but {item.why}"
+    yield f"{len(found.gone)} {verb}, {size(sum(item.bytes for item in found.gone))}."
+    if found.gone and not found.is_applied:
+        yield "Nothing was removed; --apply removes."
+    elif any(item.kind != "draft" for item in found.gone):
+        yield "The next `atom run` takes the rows of removed pulls out of the warehouse."
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB"):
+        count /= 1000
+        if count < 1000:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:.1f} GB"

@@ -10,7 +10,7 @@ import dagster as dg
 
 from atom_dagster import status as survey
 from atom_dagster.assets.raw import WRITER_POOL
-from atom_dagster.drawing import COLUMNS, LEGEND, mark, matrix
+from atom_dagster.drawing import COLUMNS, LEGEND, mark, matrix, remarks
 from atom_dagster.partitions import spans
 from atom_dagster.preview import markdown_table
 from atom_dagster.resources import Home
@@ -83,9 +83,7 @@ def _matrix(found: survey.Status) -> str:
 
 
 def _remarks(found: survey.Status) -> str:
-    rows = [
-        (survey.SCOPES[remark.scope], spans(remark.months), remark.text) for remark in survey.remarks(found)
-    ]
+    rows = [(survey.SCOPES[remark.scope], spans(remark.months), remark.text) for remark in remarks(found)]
     return _table(["source", "months", "remark"], rows) if rows else "Nothing is missing."
 
 
