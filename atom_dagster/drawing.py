@@ -31,7 +31,7 @@ LEGEND = {
 _MARKS = {"complete": "●", "partial": "◐", "bridged": "◌", "empty": "○", "not_observable": "·"}
 _STYLES = {"●": "green", "◐": "yellow", "◌": "", "○": "yellow", "✗": "red", "·": "dim"}
 
-WIDE = 110
+WIDE = 120
 """Terminal columns from which the table shows rows and attempts too."""
 
 
