@@ -385,10 +385,17 @@ def prune(settings: Settings, debug: bool, days: int | None, is_applied: bool) -
     everything it says. The next `atom run` takes its rows out of the warehouse.
     """  # noqa: D301 - click's mark for lines that are not to be joined
     from atom_dagster import drawing, retention
+    from atom_dagster.landing import LandingError
 
     del debug
     _say_world(settings)
-    pruned = retention.prune(settings, vintages_older_than=days, is_applied=is_applied, on_wait=_say_waiting)
+    try:
+        pruned = retention.prune(
+            settings, vintages_older_than=days, is_applied=is_applied, on_wait=_say_waiting
+        )
+    except LandingError as error:
+        wrong = str(error).partition(";")[0]
+        raise CliError(f"{wrong}; nothing was pruned, `atom verify` says what to do.", REFUSED) from error
     for line in drawing.pruned(pruned):
         click.echo(line)
 

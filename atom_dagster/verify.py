@@ -24,8 +24,6 @@ from atom_dagster.warehouse import Warehouse
 
 AGAIN = "delete that folder and run `atom run`, which pulls it again"
 RESTORE = "restore that folder from a backup; its source cannot be asked for it again"
-_PULLED_AGAIN = ("hub_archive", "hub_revisions", "hub_series")
-"""Sources that keep their past: what they gave once they give again."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,11 @@ def verify(settings: Settings, *, on_wait: Callable[[str], None] | None = None) 
     findings: list[Finding] = []
     for folder in _folders(landing.root):
         try:
-            pulls.append(_named(landing.load(folder)))
+            pull = landing.load(folder)
+            if (pull.source, pull.pull_id) == (folder.parent.name, folder.name):
+                pulls.append(pull)
+            else:
+                findings.append(_moved(landing, pull))
         except LandingError as error:
             findings.append(_unreadable(landing, folder, error))
     findings += _rehash(landing, pulls)
@@ -77,11 +79,9 @@ def _folders(root: Path) -> list[Path]:
     return sorted(folder for folder in root.glob("[!.]*/*") if folder.is_dir())
 
 
-def _named(pull: Pull) -> Pull:
-    """The pull, if its folder has its name; a manifest that was moved says nothing of its folder."""
-    if (pull.path.parent.name, pull.path.name) != (pull.source, pull.pull_id):
-        raise LandingError(f"{pull.path.name}/{MANIFEST} is that of {pull.source}/{pull.pull_id}")
-    return pull
+def _moved(landing: Landing, pull: Pull) -> Finding:
+    where, home = pull.path.relative_to(landing.root).as_posix(), f"{pull.source}/{pull.pull_id}"
+    return Finding("damaged", where, f"{where} holds the pull of {home}; move it back there.")
 
 
 def _unreadable(landing: Landing, folder: Path, error: LandingError) -> Finding:
@@ -93,8 +93,13 @@ def _unreadable(landing: Landing, folder: Path, error: LandingError) -> Finding:
     return Finding("damaged", where, f"{where}/{what}; {advice}.")
 
 
+def _keeps_its_past(source: str) -> bool:
+    """Whether what the source gave once it gives again, as the archives of the Hub do."""
+    return source.startswith("hub_") and source != "hub_live"
+
+
 def _advice(source: str) -> str:
-    return AGAIN if source in _PULLED_AGAIN else RESTORE
+    return AGAIN if _keeps_its_past(source) else RESTORE
 
 
 def _rehash(landing: Landing, pulls: list[Pull]) -> Iterator[Finding]:
@@ -155,7 +160,7 @@ def _missing(landing: Landing, loaded: dict[str, str], held: set[str]) -> Iterat
             text = "is loaded and no longer in landing"
             advice = (
                 "run `atom run`, which pulls it again"
-                if loaded[pull_id] in _PULLED_AGAIN
+                if _keeps_its_past(loaded[pull_id])
                 else "restore it from a backup, since the next load takes its rows out"
             )
             yield Finding("damaged", where, f"{where} {text}; {advice}.")
