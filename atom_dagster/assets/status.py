@@ -75,7 +75,7 @@ def _age(found: survey.Status, day: date) -> int:
 
 
 def _matrix(found: survey.Status) -> str:
-    names = [" ".join(filter(None, column.heading)) for column in COLUMNS]
+    names = ["month", *(" ".join(filter(None, column.heading)) for column in COLUMNS)]
     marks = dict.fromkeys(mark(cell) for cell in found.cells)
     legend = ", ".join(f"{sign} {LEGEND[sign]}" for sign in LEGEND if sign in marks)
     # Newest first: the months one looks for.

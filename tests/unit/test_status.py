@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pytest
 from rich.console import Console
 
 from atom_dagster import attempts, drawing, inputs, status
+from atom_dagster.assets import status as status_asset
 from atom_dagster.partitions import months_between
+from atom_dagster.resources import Home
 from atom_dagster.settings import Settings
 from atom_dagster.warehouse import Warehouse, create_raw
 
@@ -303,6 +306,26 @@ def test_it_waits_for_a_writer_and_says_for_whom(settings):
 
     assert status.survey(settings, on_wait=released).is_loaded
     assert [who.startswith("load of hub (process ") for who in heard] == [True]
+
+
+def test_the_asset_shows_the_same(settings, monkeypatch: pytest.MonkeyPatch):
+    with Warehouse(settings.home / "warehouse.duckdb").writing("test") as connection:
+        _whole(connection, but=["2024-03", "2024-04"])
+        attempted(connection, HUB, failed={month("2024-03"): "A | bar."})
+    monkeypatch.setattr(Home, "settings", property(lambda _: settings))
+    result = dg.materialize([status_asset.status], resources={"home": Home()})
+    [event] = result.get_asset_materialization_events()
+    metadata = {name: value.value for name, value in event.materialization.metadata.items()}
+    assert (metadata["holes"], metadata["months complete"]) == (1, 19)
+    assert metadata["age of hub_archive (days)"] == 7
+    assert metadata["newest in openrouter_rankings"] == "2025-09-09"
+    [legend, _, head, rule, *rows] = str(metadata["matrix"]).splitlines()
+    assert "✗ failed" in legend
+    assert len(rows) == 23
+    assert {row.count("|") for row in (head, rule, *rows)} == {14}
+    assert rows[0].startswith("| 2025-09 | ● 1 | 2 |")
+    assert "failed on 2025-09-10: A \\| bar" in str(metadata["remarks"])
+    assert "* `atom backfill --from 2024-03 --to 2024-03 --world sample" in str(metadata["to run"])
 
 
 @pytest.mark.parametrize(("width", "has_rows"), [(80, False), (119, False), (120, True), (200, True)])
