@@ -81,10 +81,13 @@ COLUMNS: tuple[Column, ...] = tuple(
         Column(scope, (name, "days"), _days, is_right=False),
         Column(scope, ("", "models"), lambda cell: _number(cell.models)),
         Column(scope, ("", "rows"), lambda cell: _number(cell.rows), is_wide=True),
-        Column(scope, ("", "from"), _sources, is_right=False),
+        # OpenRouter's are two forms of one thing; the Hub's tell who kept the past.
+        Column(scope, ("", "from"), _sources, is_right=False, is_wide=scope != "hub"),
         Column(scope, ("", "newest"), _newest, is_right=False),
         Column(scope, ("", "asked"), _attempted, is_right=False, is_wide=True),
     )
+    # A day of OpenRouter has some fifty rows, always.
+    if (scope, column.heading[1]) != ("openrouter", "rows")
 )
 
 
@@ -159,7 +162,7 @@ def draw(status: Status, console: Console) -> None:
             justify="right" if column.is_right else "left",
             # Several archives may have filled a month.
             no_wrap=column.show is not _sources,
-            max_width=13 if column.show is _sources else None,
+            max_width=20 if column.show is _sources else None,
         )
     for row in matrix(status, columns):
         table.add_row(*(Text(text, style=_STYLES.get(text[:1], "")) for text in row))

@@ -8,6 +8,7 @@ over the working warehouse. Reads only. Does not belong here: drawing it (``cli`
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -415,7 +416,7 @@ def _to_do(
 
 def without_month(reason: str, month: date) -> str:
     """A reason that names its month, in words that fit every month."""
-    return reason.replace(f"{month:%Y-%m}", "the month").rstrip(".")
+    return re.sub(rf"(?<![\d-]){month:%Y-%m}(?![\d-])", "the month", reason).rstrip(".")
 
 
 def _months(today: date) -> list[date]:

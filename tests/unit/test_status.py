@@ -212,6 +212,13 @@ def test_commands_are_as_few_as_the_holes_allow(connection, settings):
     assert found.holes == 4
 
 
+def test_only_the_month_itself_is_said_in_words():
+    reason = "2025-03 failed: models/2025-03-12/models.parquet is no file; ask 2025-03 again."
+    assert status.without_month(reason, month("2025-03")) == (
+        "the month failed: models/2025-03-12/models.parquet is no file; ask the month again"
+    )
+
+
 def test_nothing_is_suggested_where_nobody_can_observe(connection, settings):
     _whole(connection, but=["2024-03", "2024-04"])
     empty = {month(text): f"Nobody saw {text}." for text in ("2024-03", "2024-04")}
@@ -322,7 +329,7 @@ def test_the_asset_shows_the_same(settings, monkeypatch: pytest.MonkeyPatch):
     [legend, _, head, rule, *rows] = str(metadata["matrix"]).splitlines()
     assert "✗ failed" in legend
     assert len(rows) == 23
-    assert {row.count("|") for row in (head, rule, *rows)} == {14}
+    assert {row.count("|") for row in (head, rule, *rows)} == {13}
     assert rows[0].startswith("| 2025-09 | ● 1 | 2 |")
     assert "failed on 2025-09-10: A \\| bar" in str(metadata["remarks"])
     assert "* `atom backfill --from 2024-03 --to 2024-03 --world sample" in str(metadata["to run"])
@@ -342,6 +349,8 @@ def test_it_fits_a_terminal(connection, settings, width: int, has_rows: bool):
     assert max(len(line) for line in lines if not line.startswith("atom ")) <= width
     assert "…" not in "".join(line for line in lines if line[:2] == "20"), "no cell is cut"
     assert ("rows" in lines[1]) == has_rows
+    [august] = [line for line in lines if line.startswith("2025-08")]
+    assert "archive, elsewhere," in august
     assert sum(line[:4] in {"2023", "2024", "2025"} for line in lines) == 23
     for sign in ("●", "◐", "✗", "·"):
         assert sign in text
