@@ -174,6 +174,10 @@ def _say(sentence: str) -> None:
     click.echo(sentence, err=True)
 
 
+def _say_waiting(who: str) -> None:
+    _say(f"atom: waiting for {who} …")
+
+
 def _say_world(settings: Settings) -> None:
     what = {
         "sample": f"sample world (seed {settings.seed}): every number is synthetic",
@@ -304,9 +308,7 @@ def sql(settings: Settings, debug: bool, query: str, form: str, warehouse: bool)
         if warehouse:
             try:
                 connection = stack.enter_context(
-                    Warehouse(settings.home / "warehouse.duckdb").reading(
-                        "atom sql", on_wait=lambda who: _err.print(f"atom: waiting for {who} …")
-                    )
+                    Warehouse(settings.home / "warehouse.duckdb").reading("atom sql", on_wait=_say_waiting)
                 )
             except FileNotFoundError as error:
                 raise CliError(str(error), USAGE) from error
@@ -336,24 +338,81 @@ def sql(settings: Settings, debug: bool, query: str, form: str, warehouse: bool)
 
 
 @main.command()
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @_world_options
-def status(settings: Settings, debug: bool) -> None:
-    """What is loaded, by month and source, and what is published."""
-    from atom_dagster import pipeline
+def status(settings: Settings, debug: bool, form: str) -> None:
+    """Months by source: what is held, what is missing and why, and what to run to fill it."""
+    from atom_dagster import drawing
+    from atom_dagster.status import survey
 
     del debug
     _say_world(settings)
-    report = pipeline.status(settings, on_wait=lambda who: _say(f"atom: waiting for {who} …"))
-    table = Table("month", *report.sources, box=None, header_style="bold")
-    for month, cells in report.rows:
-        table.add_row(f"{month:%Y-%m}", *cells)
-    _out.print(table)
-    for line in report.lines:
-        _out.print(line)
-    if pipeline.is_published(settings):
+    report = survey(settings, on_wait=_say_waiting)
+    if form == "json":
+        click.echo(json.dumps(report.as_json(), default=lambda value: value.isoformat(), indent=2))
+        return
+    drawing.draw(report, _out)
+    if report.published:
         with _open_published(settings) as connection:
             for warning in _warnings(connection):
                 _out.print(f"[yellow]warns[/] {warning}", soft_wrap=True)
+
+
+@main.command()
+@_world_options
+def verify(settings: Settings, debug: bool) -> None:
+    """Re-hash everything in landing against its manifests, and compare landing with what is loaded.
+
+    Exit code 0: all good. 1: something is damaged; each line says what to do.
+    """
+    from atom_dagster import drawing, progress
+    from atom_dagster.verify import verify as examine
+
+    _say_world(settings)
+    with _progress(debug) as reporter, progress.reporting_to(reporter):
+        found = examine(settings, on_wait=_say_waiting)
+    for line in drawing.verified(found):
+        click.echo(line)
+    sys.exit(REFUSED if found.damaged else DONE)
+
+
+@main.command()
+@click.option(
+    "--vintages-older-than",
+    "days",
+    type=click.IntRange(min=1),
+    metavar="DAYS",
+    help="Also OpenRouter's answers older than this that newer ones hold in full; kept by default.",
+)
+@click.option("--apply", "is_applied", is_flag=True, help="Remove; without it, only say what would go.")
+@_world_options
+def prune(settings: Settings, debug: bool, days: int | None, is_applied: bool) -> None:
+    """Remove what later pulls have replaced from landing, never the only copy of an observation.
+
+    \b
+    These may go:
+      same_day      a live crawl of a day that was crawled again later that day
+      pulled_again  an archive's pull that was pulled again with other content
+      old_vintage   OpenRouter's answers, only with --vintages-older-than
+      draft         what an attempt of an earlier day left
+
+    A pull goes only if it is wholly loaded and a later, undamaged pull of the same source says again
+    everything it says. The next `atom run` takes its rows out of the warehouse.
+    """  # noqa: D301 - click's mark for lines that are not to be joined
+    from atom_dagster import drawing, retention
+    from atom_dagster.landing import LandingError
+
+    del debug
+    _say_world(settings)
+    try:
+        pruned = retention.prune(
+            settings, vintages_older_than=days, is_applied=is_applied, on_wait=_say_waiting
+        )
+    except LandingError as error:
+        wrong = str(error).partition(";")[0]
+        raise CliError(f"{wrong}; nothing was pruned, `atom verify` says what to do.", REFUSED) from error
+    for line in drawing.pruned(pruned):
+        click.echo(line)
 
 
 @main.command()

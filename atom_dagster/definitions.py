@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from atom_dagster import checks, schedules
-from atom_dagster.assets import dbt, publish, raw
+from atom_dagster.assets import dbt, publish, raw, status
 from atom_dagster.resources import Home, World
 
 
@@ -23,7 +23,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
         key=lambda key: tuple(key.path),
     )
     return dg.Definitions(
-        assets=[*raw.ASSETS, models, publish.publish_asset(marts)],
+        assets=[*raw.ASSETS, models, publish.publish_asset(marts), *status.ASSETS],
         asset_checks=checks.CHECKS,
         jobs=schedules.JOBS,
         schedules=schedules.SCHEDULES,

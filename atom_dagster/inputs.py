@@ -206,7 +206,7 @@ def _timeless(variables: str) -> dict[str, str]:
 def announce(connection: duckdb.DuckDBPyConnection, span: Rebuild) -> None:
     """Tell dbt's incremental models what to compute again (macro ``changed_from``).
 
-    The loads are kept for ``note``. They are those of the build's start: what is loaded while it runs is a change for the next one.
+    The loads are kept for ``note``: what is loaded while the build runs is a change for the next one.
     """
     connection.execute(
         "create or replace table raw.rebuild as select ?::date as changed_from", [span.changed_from]

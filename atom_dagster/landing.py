@@ -1,10 +1,12 @@
 """The record of every pull: what was received, byte for byte, written once, verified, replayed.
 
 Belongs here: drafts that survive a kill, the one rename that makes a pull exist, and reading it
-back. Does not belong here: what a page means (``sources``), or where rows go (``warehouse``).
+back. Does not belong here: what a page means (``sources``), where rows go (``warehouse``), or taking
+pulls out again (``removal``).
 
 Layout below the root: ``<source>/<pull_id>/manifest.json`` with one file a page beside it, and
-``.drafts/<source>-<scope>/`` for a pull under way. A pull id is the hash of what was asked and what
+``.drafts/<source>-<scope>/`` for a pull under way. Of a pull that was taken out ``.pruned/<pull_id>.json``
+keeps what its manifest said, and why it went. A pull id is the hash of what was asked and what
 came, never of when: the same answers give the same id and one folder.
 """
 
@@ -23,12 +25,13 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
 DRAFTS = ".drafts"
+PRUNED = ".pruned"
 LOCK_WAIT = 900.0
 """Seconds to wait for another process that makes the same pull."""
 
@@ -115,9 +118,13 @@ class Landing:
 
     def pulls(self, source: str | None = None) -> list[Pull]:
         """Complete pulls, of one source or of all, in the order (fetched_at, pull_id)."""
-        found = [
-            self._load(manifest.parent) for manifest in self.root.glob(f"{source or '[!.]*'}/*/{MANIFEST}")
-        ]
+        found = []
+        for manifest in self.root.glob(f"{source or '[!.]*'}/*/{MANIFEST}"):
+            try:
+                found.append(self.load(manifest.parent))
+            except LandingError:
+                if manifest.exists():  # else it was taken out just now
+                    raise
         return sorted(found, key=lambda pull: (pull.fetched_at, pull.pull_id))
 
     def get(self, pull_id: str) -> Pull:
@@ -128,7 +135,7 @@ class Landing:
         """
         if _WORD.fullmatch(pull_id):
             for manifest in self.root.glob(f"[!.]*/{pull_id}/{MANIFEST}"):
-                return self._load(manifest.parent)
+                return self.load(manifest.parent)
         raise LandingError(f"Landing holds no pull {pull_id!r}.")
 
     def verify(self, pull: Pull) -> list[str]:
@@ -167,11 +174,20 @@ class Landing:
         day = now().astimezone(UTC).date().isoformat()
         _sweep(drafts, day)
         folder = drafts / f"{source}-{scope}"
-        with _locked(folder.with_name(folder.name + ".lock"), LOCK_WAIT):
+        with locked(folder.with_name(folder.name + ".lock"), LOCK_WAIT):
             state = {"source": source, "scope": scope, "world": world, "day": day}
             yield PullWriter(self, folder, state, now)
 
-    def _load(self, folder: Path) -> Pull:
+    def taken_out(self) -> set[str]:
+        """The ids of pulls that were taken out."""
+        return {tombstone.stem for tombstone in (self.root / PRUNED).glob("*.json")}
+
+    def load(self, folder: Path) -> Pull:
+        """The pull in a folder.
+
+        Raises:
+            LandingError: its manifest is missing or cannot be read.
+        """
         if folder not in self._known:
             try:
                 manifest = json.loads((folder / MANIFEST).read_bytes())
@@ -239,7 +255,7 @@ class PullWriter:
         file = name if name.endswith(_PACKED) else f"{name}.gz"
         target = self._body_folder / file
         part = self._folder / "part"
-        count, digest = _write(part, [body] if isinstance(body, bytes) else body, file != name)
+        count, digest = write_synced(part, [body] if isinstance(body, bytes) else body, file != name)
         part.replace(target)
         page = Page(name, request, status, count, digest, file, dict(notes or {}))
         with self._journal.open("a", encoding="utf-8") as journal:
@@ -279,18 +295,18 @@ class PullWriter:
                 "facts": dict(facts or {}),
                 "pages": [asdict(page) for page in self.pages],
             }
-            _write(
+            write_synced(
                 self._body_folder / MANIFEST,
                 [json.dumps(manifest, indent=1, sort_keys=True).encode()],
                 packed=False,
             )
-            _sync(self._body_folder)
+            sync_folder(self._body_folder)
             target.parent.mkdir(parents=True, exist_ok=True)
             self._body_folder.rename(target)
-            _sync(target.parent)
+            sync_folder(target.parent)
         shutil.rmtree(self._folder, ignore_errors=True)
         self.pages = []
-        return self._landing._load(target)
+        return self._landing.load(target)
 
     def _target(self, source: str, scope: str, as_of: datetime | None) -> Path:
         """The folder of the newest pull of this scope if it has this content, else a new one.
@@ -303,12 +319,16 @@ class PullWriter:
         root = self._landing.root / source
         of_scope = [pull for pull in self._landing.pulls(source) if pull.scope == scope]
         known = [pull for pull in of_scope if pull.pull_id.startswith(pull_id)]
-        if not known:
-            return root / pull_id
         for pull in known:
             if pull.as_of == as_of or pull is of_scope[-1]:
                 return root / pull.pull_id
-        return root / f"{pull_id}-{len(known) + 1}"
+        # An id is never given again: the warehouse may still hold the rows of a pull that was taken out.
+        used = {pull.pull_id for pull in known} | self._landing.taken_out()
+        again, name = 1, pull_id
+        while name in used:
+            again += 1
+            name = f"{pull_id}-{again}"
+        return root / name
 
     def _resumable(self) -> bool:
         try:
@@ -361,7 +381,7 @@ def _measure(file: Path) -> tuple[int, str]:
     return count, digest.hexdigest()
 
 
-def _write(file: Path, chunks: Iterable[bytes], packed: bool) -> tuple[int, str]:
+def write_synced(file: Path, chunks: Iterable[bytes], packed: bool) -> tuple[int, str]:
     """Write and sync a file; bytes and sha256 of what went in. Nothing stays if a chunk fails."""
     digest, count = hashlib.sha256(), 0
     try:
@@ -386,7 +406,8 @@ def _write(file: Path, chunks: Iterable[bytes], packed: bool) -> tuple[int, str]
     return count, digest.hexdigest()
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make renames inside a folder last."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -397,20 +418,24 @@ def _sync(folder: Path) -> None:
 def _sweep(drafts: Path, day: str) -> None:
     """Delete the drafts of other days that no process holds."""
     for folder in [entry for entry in drafts.iterdir() if entry.is_dir()]:
-        try:
-            is_of_today = json.loads((folder / "draft.json").read_bytes())["day"] == day
-        except (OSError, ValueError, KeyError, TypeError):
-            is_of_today = False
-        if not is_of_today:
+        if (found := day_of(folder)) is None or found.isoformat() != day:
             with (
                 suppress(LandingError),
-                _locked(folder.with_name(folder.name + ".lock"), 0),
+                locked(folder.with_name(folder.name + ".lock"), 0),
             ):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+def day_of(draft: Path) -> date | None:
+    """The UTC day of a draft's folder, None when it cannot be read."""
+    try:
+        return date.fromisoformat(json.loads((draft / "draft.json").read_bytes())["day"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 @contextmanager
-def _locked(file: Path, wait: float) -> Iterator[None]:
+def locked(file: Path, wait: float) -> Iterator[None]:
     """Hold the kernel's lock on ``file``, which exists only while someone does."""
     waited, pause = 0.0, 0.1
     while True:

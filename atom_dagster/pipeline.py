@@ -1,6 +1,6 @@
 """Running the jobs from a process of one's own, and saying how things stand.
 
-Belongs here: the two runs of `atom run`, what came of them, status and diagnosis as data. Does not
+Belongs here: the two runs of `atom run`, what came of them, diagnosis as data. Does not
 belong here: printing (``cli``), or what the jobs do (``assets``).
 """
 
@@ -108,7 +108,10 @@ def run_as_of(settings: Settings, *, reporter: progress.Reporter, debug: bool = 
     warehouse = Warehouse(settings.home / "warehouse.duckdb")
     first: datetime | None = None
     if warehouse.path.exists():
-        with warehouse.reading("search for the first pull") as connection, _ignoring_missing():
+        with (
+            warehouse.reading("search for the first pull") as connection,
+            contextlib.suppress(duckdb.CatalogException),
+        ):
             [(first,)] = connection.execute("select min(fetched_at) from raw.pulls").fetchall()
     if first is None:
         raise SettingsError("Nothing has been fetched yet; run `atom run` without --as-of first.")
@@ -263,67 +266,6 @@ def _quiet(debug: bool) -> None:
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     logging.getLogger("alembic").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
-
-
-@dataclass(frozen=True)
-class Status:
-    """A matrix of months by source, and lines about what is published."""
-
-    sources: list[str]
-    rows: list[tuple[date, list[str]]]
-    lines: list[str]
-
-
-_DATED = {
-    "hub live": "select date_trunc('month', observed_on)::date, count(distinct observed_on), count(*)"
-    " from raw.hf_models where source = 'hub_live' group by 1",
-    "hub archive": "select date_trunc('month', observed_on)::date, count(distinct observed_on),"
-    " count(*) from raw.hf_models where source = 'hub_archive' group by 1",
-    "OpenRouter": "select date_trunc('month', day)::date, count(distinct day), count(*)"
-    " from raw.openrouter_tokens group by 1",
-}
-
-
-def status(settings: Settings, *, on_wait: Callable[[str], None] | None = None) -> Status:
-    """Days with readings by month and source, and what is published; ``on_wait`` hears of a writer."""
-    found: dict[str, dict[date, str]] = {name: {} for name in _DATED}
-    lines: list[str] = []
-    warehouse = Warehouse(settings.home / "warehouse.duckdb")
-    if warehouse.path.exists():
-        with warehouse.reading("atom status", on_wait=on_wait) as connection:
-            for name, query in _DATED.items():
-                with _ignoring_missing():
-                    for month, days, rows in connection.execute(query).fetchall():
-                        found[name][month] = f"{days} {'day' if days == 1 else 'days'}, {rows:,} rows"
-            with _ignoring_missing():
-                quarantined = connection.execute("select count(*) from raw.quarantine").fetchone()
-                lines.append(f"quarantined rows: {quarantined[0] if quarantined else 0}")
-    else:
-        lines.append("Nothing is loaded yet; run `atom run`.")
-    months = partitions.months_between(partitions.FIRST_MONTH, settings.today())
-    rows = [
-        (month, [found[name].get(month, "·") for name in _DATED])
-        for month in months
-        if any(month in found[name] for name in _DATED)
-    ]
-    build = publish.published_build(settings.home)
-    lines.append(
-        f"published: {build['build_id']} at {build['built_at']}"
-        + (" · synthetic" if build["is_synthetic"] else "")
-        + (f" · as of {build['as_of']}" if build.get("as_of") else "")
-        if build
-        else "published: nothing yet"
-    )
-    return Status(list(_DATED), rows, lines)
-
-
-def _ignoring_missing() -> Any:
-    return contextlib.suppress(duckdb.CatalogException)
-
-
-def is_published(settings: Settings) -> bool:
-    """Whether this world has a published build."""
-    return publish.published_build(settings.home) is not None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from atom_dagster import attempts
 from atom_dagster.sources.tables import PULLS, QUARANTINE, TABLES, Column, Reading, Table
 
 STORAGE_VERSION = "v1.5.0"
@@ -205,6 +206,8 @@ def create_raw(connection: duckdb.DuckDBPyConnection) -> None:
             "comment on table raw.loads is"
             " 'Which pulls stand in the raw tables, by source and month, and which reader loaded them.'"
         )
+    if "attempts" not in have:
+        attempts.create(connection)
 
 
 def _create(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
@@ -300,11 +303,23 @@ def replace_month(
         connection.execute(
             "insert or replace into raw.loads values (?, ?, ?, ?)", [scope, key, reader, wanted]
         )
+        if left := sorted(set(standing[1]) - set(wanted)) if standing else []:
+            _forget_unloaded(connection, left)
         connection.execute("commit")
     except BaseException:
         connection.execute("rollback")
         raise
     return MonthLoad(_count(connection, tables, month), rejected, is_unchanged=False)
+
+
+def _forget_unloaded(connection: duckdb.DuckDBPyConnection, pull_ids: list[str]) -> None:
+    """Remove what is kept beside the rows of pulls that stand in no month any more."""
+    for name in ("pulls", "quarantine"):
+        connection.execute(
+            f"delete from raw.{name} where list_contains(?::varchar[], pull_id)"
+            " and pull_id not in (select unnest(pull_ids) from raw.loads)",
+            [pull_ids],
+        )
 
 
 def within(table: str, month: date | None) -> str:

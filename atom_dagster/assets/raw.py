@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from atom_dagster import checks, progress, sources
+from atom_dagster import attempts, checks, progress, sources
 from atom_dagster.landing import Landing, LandingError, Pull
 from atom_dagster.partitions import MONTHLY, month_of, months_between, next_month, spans
 from atom_dagster.preview import markdown_table
@@ -436,6 +436,7 @@ def _materialize_months(
                     )
                 )
         progress.report(f"load {scope}", len(gathered.by_month), len(gathered.by_month))
+        attempts.record(connection, scope, gathered, home.settings.now())
         yield from checks.results_of(connection, home.settings, *tables)
     _conclude(context, scope, tables, gathered, months)
 

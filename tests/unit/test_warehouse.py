@@ -176,6 +176,23 @@ def test_only_new_pulls_are_read_and_vanished_ones_leave(warehouse):
         assert _tokens(connection) == [(JUNE, "a", 2), (JUNE, "a", 3)]
 
 
+def test_a_pull_is_forgotten_when_no_month_holds_it_any_more(warehouse):
+    def kept(connection) -> list[tuple]:
+        return connection.execute(
+            "select (select list(pull_id order by 1) from raw.pulls),"
+            " (select list(pull_id order by 1) from raw.quarantine)"
+        ).fetchall()
+
+    with warehouse.writing("test") as connection:
+        for month in (JUNE, JULY):
+            _replace(connection, month, _reading((month, "a", 1), rejected=1))
+        newer = _reading((JUNE, "a", 2), (JULY, "a", 2), pull_id="p2", rejected=1)
+        _replace(connection, JUNE, newer, pull_id="p2")
+        assert kept(connection) == [(["p1", "p2"], ["p1", "p2"])]
+        _replace(connection, JULY, newer, pull_id="p2")
+        assert kept(connection) == [(["p2"], ["p2"])]
+
+
 def test_a_reading_that_fails_leaves_the_month_as_it_was(warehouse):
     def fails(pull_id):
         if pull_id == "p3":

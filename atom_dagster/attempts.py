@@ -1,0 +1,94 @@
+"""The ledger of attempts: what came of the last one at each month of each dated source.
+
+Belongs here: the table ``raw.attempts`` and writing it. Does not belong here: what was loaded
+(``raw.loads``, which alone enters the digest of inputs), or drawing conclusions (``status``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Literal, Protocol
+
+import duckdb
+
+from atom_dagster.landing import Pull
+
+State = Literal["committed", "failed", "not_observable"]
+
+WHOLE_SOURCE = date(1, 1, 1)
+"""Stands for no month: a fault of the source as a whole, such as an archive that cannot be listed."""
+
+
+class Attempted(Protocol):
+    """What an attempt at some months came to, as ``assets.raw`` gathers and loads it."""
+
+    @property
+    def by_month(self) -> Mapping[date, Sequence[Pull]]:
+        """The pulls of each month that has some."""
+
+    @property
+    def failed(self) -> Mapping[date, str]:
+        """Why a month could not be pulled or loaded; such a month may have pulls."""
+
+    @property
+    def unobservable(self) -> Mapping[date, str]:
+        """Why nobody can observe a month."""
+
+    @property
+    def errors(self) -> Sequence[str]:
+        """Faults that belong to no single month."""
+
+
+def create(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the ledger if it is missing."""
+    connection.execute(
+        "create table if not exists raw.attempts (scope varchar, month date, state varchar not null"
+        " check (state in ('committed', 'failed', 'not_observable')), reason varchar,"
+        " sources varchar[] not null, attempted_at timestamp not null, primary key (scope, month))"
+    )
+    comments = {
+        "scope": "The dated source, as in raw.loads: hub or openrouter.",
+        "month": "First day of the month; 0001-01-01 for a fault of the source as a whole.",
+        "state": "committed, failed or not_observable.",
+        "reason": "Why it is not committed, one sentence; NULL when it is.",
+        "sources": "The sources whose pulls the month was loaded from, sorted.",
+        "attempted_at": "UTC instant of the attempt.",
+    }
+    connection.execute("comment on table raw.attempts is 'The last attempt at each month, by dated source.'")
+    for column, text in comments.items():
+        connection.execute(f"comment on column raw.attempts.{column} is '{text}'")
+
+
+def record(connection: duckdb.DuckDBPyConnection, scope: str, attempted: Attempted, at: datetime) -> None:
+    """Replace what the ledger says of the months attempted, in one transaction.
+
+    Args:
+        connection: A writing connection.
+        scope: The dated source, as in ``raw.loads``.
+        attempted: What came of each month.
+        at: The clock's instant.
+    """
+    instant = at.astimezone(UTC).replace(tzinfo=None)
+    rows = [(scope, *row, instant) for row in _rows(attempted)]
+    connection.execute("begin")
+    try:
+        connection.execute("delete from raw.attempts where scope = ? and month = ?", [scope, WHOLE_SOURCE])
+        if rows:
+            connection.executemany("insert or replace into raw.attempts values (?, ?, ?, ?, ?, ?)", rows)
+        connection.execute("commit")
+    except BaseException:
+        connection.execute("rollback")
+        raise
+
+
+def _rows(attempted: Attempted) -> Iterator[tuple[date, State, str | None, list[str]]]:
+    for month, pulls in attempted.by_month.items():
+        if month not in attempted.failed:
+            yield month, "committed", None, sorted({pull.source for pull in pulls})
+    for month, reason in attempted.failed.items():
+        yield month, "failed", reason, []
+    for month, reason in attempted.unobservable.items():
+        yield month, "not_observable", reason, []
+    if attempted.errors:
+        yield WHOLE_SOURCE, "failed", " ".join(dict.fromkeys(attempted.errors)), []
