@@ -36,16 +36,22 @@ def months_between(first: date, last: date) -> list[date]:
     return months
 
 
-def spans(months: Sequence[date]) -> str:
-    """``2023-11 … 2024-12, 2026-01`` for sorted months."""
+def unbroken(months: Sequence[date]) -> list[list[date]]:
+    """Sorted months, divided where one is left out."""
     runs: list[list[date]] = []
     for month in months:
         if runs and next_month(runs[-1][-1]) == month:
             runs[-1].append(month)
         else:
             runs.append([month])
+    return runs
+
+
+def spans(months: Sequence[date]) -> str:
+    """``2023-11 … 2024-12, 2026-01`` for sorted months."""
     return ", ".join(
-        f"{run[0]:%Y-%m}" if len(run) == 1 else f"{run[0]:%Y-%m} … {run[-1]:%Y-%m}" for run in runs
+        f"{run[0]:%Y-%m}" if len(run) == 1 else f"{run[0]:%Y-%m} … {run[-1]:%Y-%m}"
+        for run in unbroken(months)
     )
 
 
