@@ -126,10 +126,10 @@ def _day(context: dg.ScheduleEvaluationContext) -> date:
 
 
 def _open_months(context: dg.ScheduleEvaluationContext) -> list[date]:
-    """The ended months to be asked for; more than one means that a tick was missed or a run failed."""
+    """The ended months to be asked for; more than the newest one mean missed ticks or failed runs."""
     found = history.open_months(history.asked(context.instance, INGEST.name), _day(context))
-    if found[1:]:
-        context.log.warning(f"Asking for what was missed or has failed: {spans(found[:-1])}.")
+    if found:
+        context.log.info(f"Ended, and not asked for with success since: {spans(found)}.")
     return found
 
 
