@@ -1,10 +1,11 @@
 """The rules as asset checks.
 
 Belongs here: showing each rule at its asset in the UI. Does not belong here: the rules themselves
-(``rules``), or the decision to publish (``assets.publish``, which evaluates them again).
+(``rules``), showing those that time alone can break (``freshness``), or the decision to publish
+(``assets.publish``, which evaluates them again).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import dagster as dg
 import duckdb
@@ -15,7 +16,8 @@ from atom_dagster.resources import Home
 from atom_dagster.settings import Settings
 
 
-def _spec(rule: rules.Rule) -> dg.AssetCheckSpec:
+def spec_of(rule: rules.Rule) -> dg.AssetCheckSpec:
+    """A rule as Dagster announces it."""
     return dg.AssetCheckSpec(
         rule.name,
         asset=list(rule.asset),
@@ -25,7 +27,8 @@ def _spec(rule: rules.Rule) -> dg.AssetCheckSpec:
     )
 
 
-def _result(verdict: rules.Verdict) -> dg.AssetCheckResult:
+def result_of(verdict: rules.Verdict) -> dg.AssetCheckResult:
+    """A verdict as Dagster shows it."""
     rule = verdict.rule
     return dg.AssetCheckResult(
         check_name=rule.name,
@@ -42,22 +45,26 @@ def _result(verdict: rules.Verdict) -> dg.AssetCheckResult:
 
 def specs_of(*tables: str) -> list[dg.AssetCheckSpec]:
     """Check specs of the rules shown at these raw tables; their loading step returns the results."""
-    return [_spec(rule) for rule in rules.RULES if rule.asset in {("raw", t) for t in tables}]
+    return [spec_of(rule) for rule in _of_loads(tables)]
 
 
 def results_of(
     connection: duckdb.DuckDBPyConnection, settings: Settings, *tables: str
 ) -> Iterator[dg.AssetCheckResult]:
     """Evaluate the rules shown at these raw tables."""
-    mine = [rule for rule in rules.RULES if rule.asset in {("raw", t) for t in tables}]
-    for verdict in rules.evaluate(connection, mine, settings.today(), settings.as_of):
-        yield _result(verdict)
+    for verdict in rules.evaluate(connection, _of_loads(tables), settings.today(), settings.as_of):
+        yield result_of(verdict)
 
 
-_MART_RULES = [rule for rule in rules.RULES if rule.asset[0] == "marts"]
+def _of_loads(tables: Iterable[str]) -> list[rules.Rule]:
+    shown = {("raw", table) for table in tables}
+    return [rule for rule in rules.RULES if rule.asset in shown and not rule.is_freshness]
 
 
-@dg.multi_asset_check(name="marts_rules", specs=[_spec(rule) for rule in _MART_RULES], can_subset=True)
+_MART_RULES = [rule for rule in rules.RULES if rule.asset[0] == "marts" and not rule.is_freshness]
+
+
+@dg.multi_asset_check(name="marts_rules", specs=[spec_of(rule) for rule in _MART_RULES], can_subset=True)
 def marts_rules(context: dg.AssetCheckExecutionContext, home: Home) -> Iterator[dg.AssetCheckResult]:
     """The rules over the marts, after dbt has built them and before anything is published."""
     chosen = {(key.asset_key.path[-1], key.name) for key in context.selected_asset_check_keys}
@@ -65,7 +72,7 @@ def marts_rules(context: dg.AssetCheckExecutionContext, home: Home) -> Iterator[
     settings = home.settings
     with home.warehouse.reading("check of the marts") as connection:
         for verdict in rules.evaluate(connection, mine, settings.today(), settings.as_of):
-            yield _result(verdict)
+            yield result_of(verdict)
 
 
 CHECKS = [marts_rules]

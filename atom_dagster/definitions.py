@@ -10,9 +10,10 @@ from typing import Any
 
 import dagster as dg
 
-from atom_dagster import checks, schedules
+from atom_dagster import checks, freshness, schedules
 from atom_dagster.assets import dbt, publish, raw, status
 from atom_dagster.resources import Home, World
+from atom_dagster.settings import Settings
 
 
 def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
@@ -24,9 +25,9 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
     )
     return dg.Definitions(
         assets=[*raw.ASSETS, models, publish.publish_asset(marts), *status.ASSETS],
-        asset_checks=checks.CHECKS,
+        asset_checks=[*checks.CHECKS, freshness.freshness_checks],
         jobs=schedules.JOBS,
-        schedules=schedules.SCHEDULES,
+        schedules=schedules.schedules(Settings.from_env().schedules),
         sensors=schedules.SENSORS,
         resources={
             "home": Home(),

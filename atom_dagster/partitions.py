@@ -36,7 +36,7 @@ def months_between(first: date, last: date) -> list[date]:
     return months
 
 
-def runs_of(months: Sequence[date]) -> list[list[date]]:
+def unbroken(months: Sequence[date]) -> list[list[date]]:
     """Sorted months, divided where one is left out."""
     runs: list[list[date]] = []
     for month in months:
@@ -50,7 +50,8 @@ def runs_of(months: Sequence[date]) -> list[list[date]]:
 def spans(months: Sequence[date]) -> str:
     """``2023-11 … 2024-12, 2026-01`` for sorted months."""
     return ", ".join(
-        f"{run[0]:%Y-%m}" if len(run) == 1 else f"{run[0]:%Y-%m} … {run[-1]:%Y-%m}" for run in runs_of(months)
+        f"{run[0]:%Y-%m}" if len(run) == 1 else f"{run[0]:%Y-%m} … {run[-1]:%Y-%m}"
+        for run in unbroken(months)
     )
 
 

@@ -28,6 +28,8 @@ class Rule:
     description: str
     sql: str
     is_blocking: bool = True
+    is_freshness: bool = False
+    """Whether time alone can break it: it is shown when nothing was loaded, too (``freshness``)."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,9 @@ class Verdict:
         )
         return f"{self.rule.name}: {self.rule.description} ({self.violations} violations; first: {first})."
 
+
+_EDGE = "date_trunc('month', $today - interval 3 day)::date"
+"""The first instant after the newest complete month, which is given 3 days to be pulled and published."""
 
 _ROLLUPS = ("organization", "country", "region", "size", "family")
 
@@ -168,24 +173,53 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "newest_complete_month_is_present",
         ("raw", "hf_models"),
-        "A Hub reading lies in the newest complete month or after it",
-        """
-        select max(observed_on) as newest_reading, date_trunc('month', $today)::date as month_open
-        from raw.hf_models
-        having newest_reading is null or newest_reading < month_open - interval 1 month
+        "A Hub reading lies within 7 days of the end of the newest month that ended 3 days ago or earlier",
+        # Archives are weekly: one reading a week leaves no edge farther away. Where none is that near,
+        # the month is split between two far points, or not measured at all.
+        f"""
+        with month as (select {_EDGE} as edge),
+        days as (select distinct observed_on from raw.hf_models)
+        select (edge - interval 1 month)::date as month,
+            max(observed_on) filter (where observed_on < edge) as last_reading_before_its_end,
+            min(observed_on) filter (where observed_on >= edge) as first_reading_after_it
+        from month left join days on true
+        group by edge
+        having not coalesce(bool_or(abs(observed_on - edge) <= 7), false)
         """,
         is_blocking=False,
+        is_freshness=True,
     ),
     Rule(
         "newest_complete_month_is_whole",
         ("raw", "openrouter_tokens"),
-        "OpenRouter's newest complete month is held to its last day",
-        """
-        select max(day) as newest_day, date_trunc('month', $today)::date as month_open
-        from raw.openrouter_tokens
-        having newest_day is null or newest_day < month_open - interval 1 day
+        "OpenRouter's newest month that ended 3 days ago or earlier is held to its last day",
+        # A later day shows that the source itself lacks the last one, as it lacks some.
+        f"""
+        with month as (select {_EDGE} as edge),
+        days as (select distinct day from raw.openrouter_tokens)
+        select (edge - interval 1 month)::date as month, max(day) as newest_day,
+            count(*) filter (where day >= edge - interval 1 month and day < edge) as days_of_the_month
+        from month left join days on true
+        group by edge
+        having newest_day is null or newest_day < edge - interval 1 day or days_of_the_month = 0
         """,
         is_blocking=False,
+        is_freshness=True,
+    ),
+    Rule(
+        "newest_complete_month_is_measured",
+        ("marts", "downloads_by_model_monthly"),
+        "The newest month that ended 3 days ago or earlier has measured models",
+        f"""
+        with month as (select {_EDGE} as edge)
+        select (edge - interval 1 month)::date as newest_complete_month,
+            (select max(month) from marts.downloads_by_model_monthly where downloads is not null)
+                as newest_measured_month
+        from month
+        where newest_measured_month is null or newest_measured_month < newest_complete_month
+        """,
+        is_blocking=False,
+        is_freshness=True,
     ),
     Rule(
         "every_reading_is_observed",

@@ -18,6 +18,10 @@ ROOT = Path(__file__).resolve().parent.parent
 DBT_PROJECT = ROOT / "dbt_project"
 
 
+SCHEDULES = ("observe_daily", "close_month", "catch_up_archive", "check_freshness")
+"""The schedules' names (``schedules`` says what each does); all are off unless they are turned on."""
+
+
 class SettingsError(ValueError):
     """A setting is wrong; the message is one sentence that says what to do."""
 
@@ -73,6 +77,8 @@ class Settings:
     """The live Hub, as ``huggingface_hub`` itself names it (``HF_ENDPOINT``)."""
     dagster_home: Path | None = None
     """A Dagster instance of its own making (a container's, with Postgres); None: the world's."""
+    schedules: frozenset[str] = frozenset()
+    """The schedules that are on from the start; the others wait to be turned on in the UI."""
     as_of: datetime | None = None
     """Build from what had been fetched by this UTC instant, on its day; None: from all, today.
 
@@ -86,7 +92,7 @@ class Settings:
         """Read the environment.
 
         ``ATOM_WORLD``, ``ATOM_HOME``, ``ATOM_SEED``, ``ATOM_NOW``, ``ATOM_HUB_SCOPE``, ``ATOM_FAULTS``,
-        ``ATOM_DAGSTER_HOME``, ``HF_ENDPOINT``, ``HF_TOKEN`` and ``OPENROUTER_API_KEY``.
+        ``ATOM_DAGSTER_HOME``, ``ATOM_SCHEDULES``, ``HF_ENDPOINT``, ``HF_TOKEN`` and ``OPENROUTER_API_KEY``.
 
         Raises:
             SettingsError: a value cannot be understood.
@@ -121,6 +127,7 @@ class Settings:
             dagster_home=Path(env["ATOM_DAGSTER_HOME"]) if env.get("ATOM_DAGSTER_HOME") else None,
             hub_scope=scope,  # type: ignore[arg-type]
             faults=Path(env["ATOM_FAULTS"]) if env.get("ATOM_FAULTS") else None,
+            schedules=_schedules(env.get("ATOM_SCHEDULES") or ""),
             hf_token=env.get("HF_TOKEN") or None,
             openrouter_key=env.get("OPENROUTER_API_KEY") or None,
         )
@@ -160,6 +167,16 @@ def parse_as_of(text: str) -> datetime:
             f"{text!r} is no instant; write a day such as 2026-04-08, meaning its end in UTC, or an ISO"
             " instant such as 2026-04-08T06:00:00Z."
         ) from error
+
+
+def _schedules(text: str) -> frozenset[str]:
+    names = {name.strip() for name in text.split(",")} - {""}
+    if unknown := sorted(names - {*SCHEDULES, "all"}):
+        raise SettingsError(
+            f"ATOM_SCHEDULES names {unknown[0]!r}, which is no schedule; choose from {', '.join(SCHEDULES)},"
+            " separated by commas, or all."
+        )
+    return frozenset(SCHEDULES if "all" in names else names)
 
 
 def _instant(text: str | None) -> datetime | None:

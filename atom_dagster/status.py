@@ -20,7 +20,7 @@ import duckdb
 import yaml
 
 from atom_dagster import attempts
-from atom_dagster.partitions import FIRST_MONTH, month_of, months_between, next_month, runs_of, spans
+from atom_dagster.partitions import FIRST_MONTH, month_of, months_between, next_month, unbroken, spans
 from atom_dagster.settings import DBT_PROJECT, ROOT, Settings
 from atom_dagster.sources.openrouter import FIRST_DAY
 from atom_dagster.warehouse import Warehouse
@@ -429,7 +429,7 @@ def _commands(cells: Sequence[Cell], settings: Settings) -> Iterator[Command]:
     for cell in cells:
         if cell.to_do:
             to_do.setdefault(cell.month, []).append(cell)
-    for run in runs_of(sorted(to_do)):
+    for run in unbroken(sorted(to_do)):
         why: dict[tuple[str, str], list[date]] = {}
         for month in run:
             for cell in to_do[month]:

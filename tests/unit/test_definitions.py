@@ -13,8 +13,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from atom_dagster import rules
 from atom_dagster.definitions import build_defs
 from atom_dagster.partitions import MONTHLY
+from atom_dagster.settings import SCHEDULES
 
 SNAPSHOT = Path(__file__).with_name("definitions.txt")
 
@@ -85,37 +87,57 @@ def _made_by(job: dg.JobDefinition) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "cron", "at", "run_key", "months"),
+    ("name", "cron", "job"),
     [
-        ("observe_daily", "0 5 * * *", "2026-11-12", "observe-2026-11-12", ("2026-10-01", "2026-11-01")),
-        ("observe_daily", "0 5 * * *", "2027-01-01", "observe-2027-01-01", ("2026-12-01", "2027-01-01")),
-        ("close_month", "0 7 1 * *", "2026-12-01", "close-2026-11", ("2026-11-01", "2026-11-01")),
-        ("close_month", "0 7 1 * *", "2027-01-01", "close-2026-12", ("2026-12-01", "2026-12-01")),
+        ("observe_daily", "0 5 * * *", "ingest"),
+        ("close_month", "0 7 1-7 * *", "ingest"),
+        ("catch_up_archive", "0 6 * * 4", "ingest"),
+        ("check_freshness", "0 9 * * *", "check"),
     ],
 )
-def test_schedules_ask_for_these_months(name: str, cron: str, at: str, run_key: str, months: tuple[str, str]):
+def test_schedules_run_these_jobs_and_are_off(name: str, cron: str, job: str):
     schedule = definitions().resolve_schedule_def(name)
     assert (schedule.cron_schedule, schedule.execution_timezone) == (cron, "UTC")
-    assert schedule.job_name == "ingest"
+    assert schedule.job_name == job
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
-    hour = int(cron.split()[1])
-    moment = datetime.fromisoformat(at).replace(hour=hour, tzinfo=UTC)
-    context = dg.build_schedule_context(scheduled_execution_time=moment)
-    [request] = schedule.evaluate_tick(context).run_requests or []
-    assert request.run_key == run_key
-    assert request.tags["dagster/asset_partition_range_start"] == months[0]
-    assert request.tags["dagster/asset_partition_range_end"] == months[1]
+    assert schedule.description
+
+
+def test_what_a_schedule_asks_for_is_a_range_of_months_that_may_be_unobservable(tmp_path: Path):
+    schedule = definitions().resolve_schedule_def("observe_daily")
+    moment = datetime(2026, 11, 12, 5, tzinfo=UTC)
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        context = dg.build_schedule_context(instance, scheduled_execution_time=moment)
+        [request] = schedule.evaluate_tick(context).run_requests or []
+    assert request.tags["dagster/asset_partition_range_start"] == "2026-10-01"
+    assert request.tags["dagster/asset_partition_range_end"] == "2026-11-01"
     assert request.tags["atom/unobservable"] == "list"
+    assert request.tags["dagster/schedule_name"] == "observe_daily"
+
+
+def test_freshness_is_checked_in_every_build_and_by_itself():
+    named = {"raw/hf_models:daily_readings_have_no_hole"} | {
+        f"{'/'.join(rule.asset)}:{rule.name}" for rule in rules.RULES if rule.is_freshness
+    }
+    assert len(named) == 4
+    for job, holds in (("ingest", False), ("build_and_publish", True), ("check", True)):
+        checked = {
+            f"{key.asset_key.to_user_string()}:{key.name}"
+            for key in definitions().resolve_job_def(job).asset_layer.asset_graph.asset_check_keys
+        }
+        assert (named <= checked, named & checked != set()) == (holds, holds)
+    assert not any(rule.is_blocking for rule in rules.RULES if rule.is_freshness)
 
 
 def test_there_are_no_other_jobs_schedules_or_sensors():
     repository = definitions().get_repository_def()
     named = {job.name for job in repository.get_all_jobs()} - {"__ASSET_JOB"}
-    assert named == {"ingest", "build_and_publish"}
-    assert {schedule.name for schedule in repository.schedule_defs} == {"observe_daily", "close_month"}
+    assert named == {"ingest", "build_and_publish", "check"}
+    assert {schedule.name for schedule in repository.schedule_defs} == set(SCHEDULES)
+    # Those that build after a scheduled ingest are on: turning on a schedule is enough.
     assert {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs} == {
-        "build_after_ingest": "STOPPED",
-        "build_after_failed_ingest": "STOPPED",
+        "build_after_ingest": "RUNNING",
+        "build_after_failed_ingest": "RUNNING",
         "clear_killed_runs": "RUNNING",
     }
 

@@ -104,13 +104,61 @@ def test_seven_day_sums_are_not_days(raw):
     assert not verdict.rule.is_blocking
 
 
-def test_freshness_knows_months(raw):
+@pytest.mark.parametrize(
+    ("day", "passes"),
+    [("2026-03-24", False), ("2026-03-25", True), ("2026-04-08", True), ("2026-04-09", False)],
+)
+def test_a_reading_near_the_months_edge_makes_it_present(raw, day: str, passes: bool):
+    """On 2026-04-08 the newest complete month is March, and its end the edge."""
     name = "newest_complete_month_is_present"
     assert not _verdict(raw, name, "hf_models").passed
-    _reading(raw, day="2026-02-28")
-    assert not _verdict(raw, name, "hf_models").passed
-    _reading(raw, day="2026-03-04")
-    assert _verdict(raw, name, "hf_models").passed
+    _reading(raw, day="2025-12-31")
+    _reading(raw, day=day)
+    verdict = _verdict(raw, name, "hf_models")
+    assert verdict.passed == passes
+    if not passes:
+        assert date(2026, 3, 1) in verdict.examples[0]
+        assert date.fromisoformat(day) in verdict.examples[0]
+
+
+def test_a_month_is_given_three_days_before_it_is_missed(raw):
+    rule = _rule("newest_complete_month_is_present", "hf_models")
+    _reading(raw, day="2026-02-26")
+    for today, passes in ((date(2026, 4, 3), True), (date(2026, 4, 4), False)):
+        [verdict] = rules.evaluate(raw, [rule], today)
+        assert verdict.passed == passes, today
+
+
+@pytest.mark.parametrize(
+    ("days", "passes"),
+    [
+        (["2026-03-30"], False),
+        (["2026-03-31"], True),
+        (["2026-03-30", "2026-04-01"], True),  # the source lacks the last day
+        (["2026-02-28", "2026-04-01"], False),  # nothing of the month
+    ],
+)
+def test_openrouters_newest_complete_month_is_whole(raw, days: list[str], passes: bool):
+    name = "newest_complete_month_is_whole"
+    assert not _verdict(raw, name, "openrouter_tokens").passed
+    for day in days:
+        raw.execute(
+            "insert into raw.openrouter_tokens values"
+            " ('openrouter_rankings', ?, 'other', 5, timestamp '2026-04-01', 'p')",
+            [day],
+        )
+    assert _verdict(raw, name, "openrouter_tokens").passed == passes
+
+
+def test_the_newest_complete_month_is_measured(raw):
+    name, table = "newest_complete_month_is_measured", "downloads_by_model_monthly"
+    raw.execute(
+        f"create schema marts; create table marts.{table} as from (values"
+        " (date '2026-02-01', 5), (date '2026-03-01', null), (date '2026-04-01', null)) t(month, downloads)"
+    )
+    assert _verdict(raw, name, table).examples == [(date(2026, 3, 1), date(2026, 2, 1))]
+    raw.execute(f"update marts.{table} set downloads = 7 where month = '2026-03-01'")
+    assert _verdict(raw, name, table).passed
 
 
 def test_a_list_cut_in_half_blocks(raw):

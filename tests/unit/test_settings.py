@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from atom_dagster.settings import Endpoints, Settings, SettingsError
+from atom_dagster.settings import SCHEDULES, Endpoints, Settings, SettingsError
 
 
 def test_defaults_are_the_sample_world_with_its_own_home():
@@ -36,6 +36,7 @@ def test_worlds_never_share_a_home(tmp_path: Path):
         {"ATOM_SEED": "two"},
         {"ATOM_NOW": "yesterday"},
         {"ATOM_HUB_SCOPE": "some"},
+        {"ATOM_SCHEDULES": "observe_daily,close"},
     ],
 )
 def test_a_wrong_value_is_one_sentence(variables):
@@ -48,6 +49,19 @@ def test_the_clock_can_be_held():
     settings = Settings.from_env({"ATOM_NOW": "2026-04-08T23:30:00-02:00"})
     assert settings.now() == datetime(2026, 4, 9, 1, 30, tzinfo=UTC)
     assert settings.today() == date(2026, 4, 9)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", set()),
+        ("close_month", {"close_month"}),
+        (" observe_daily, close_month,", {"observe_daily", "close_month"}),
+        ("all", set(SCHEDULES)),
+    ],
+)
+def test_schedules_are_turned_on_by_name(text: str, names: set[str]):
+    assert Settings.from_env({"ATOM_SCHEDULES": text}).schedules == names
 
 
 def test_secrets_are_not_shown():

@@ -1,0 +1,86 @@
+"""What time alone can break: months and days that should be there by now.
+
+Belongs here: the checks that must be evaluated when nothing is loaded, too. They warn and never block.
+Does not belong here: the rules among them (``rules``), or when they are evaluated (``schedules``).
+"""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+import dagster as dg
+import duckdb
+
+from atom_dagster import history, rules
+from atom_dagster.checks import result_of, spec_of
+from atom_dagster.resources import Home
+
+DAILY = "observe_daily"
+_RULES = [rule for rule in rules.RULES if rule.is_freshness]
+NO_HOLE = dg.AssetCheckSpec(
+    "daily_readings_have_no_hole",
+    asset=["raw", "hf_models"],
+    description=(
+        f"Since the schedule {DAILY} first ran, the live Hub was read on every day up to yesterday. The Hub"
+        " knows only now: a day that was missed is gone, and its month rests on its other readings."
+    ),
+)
+
+
+def missed_days(connection: duckdb.DuckDBPyConnection, since: date, today: date) -> list[date]:
+    """The UTC days from ``since`` to the one before ``today`` on which no live reading was taken."""
+    rows = connection.execute(
+        "select distinct observed_on from raw.hf_models where source = 'hub_live' and observed_on >= ?",
+        [since],
+    ).fetchall()
+    read = {day for (day,) in rows}
+    every = (since + timedelta(days=n) for n in range((today - since).days))
+    return [day for day in every if day not in read]
+
+
+def day_spans(days: list[date]) -> str:
+    """``2026-03-02 … 2026-03-08, 2026-04-01`` for sorted days."""
+    runs: list[list[date]] = []
+    for day in days:
+        if runs and runs[-1][-1] + timedelta(days=1) == day:
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    return ", ".join(f"{run[0]} … {run[-1]}" if run[1:] else f"{run[0]}" for run in runs)
+
+
+def no_hole(
+    connection: duckdb.DuckDBPyConnection, instance: dg.DagsterInstance, today: date
+) -> dg.AssetCheckResult:
+    """Which days went unobserved since days are observed."""
+    since = history.first_day_of(instance, DAILY)
+    missed = missed_days(connection, since, today) if since else []
+    if since is None:
+        said = f"The schedule {DAILY} has not run yet."
+    elif missed:
+        said = (
+            f"No live reading was taken on {len(missed)} of the {(today - since).days} days since {DAILY}"
+            f" first ran: {day_spans(missed)}. They are gone for good."
+        )
+    else:
+        said = f"The live Hub was read on every day since {since}."
+    return dg.AssetCheckResult(
+        check_name=NO_HOLE.name,
+        asset_key=NO_HOLE.asset_key,
+        passed=not missed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=said,
+        metadata={"missed_days": dg.MetadataValue.json([day.isoformat() for day in missed])},
+    )
+
+
+@dg.multi_asset_check(name="freshness", specs=[*(spec_of(rule) for rule in _RULES), NO_HOLE], can_subset=True)
+def freshness_checks(context: dg.AssetCheckExecutionContext, home: Home) -> Iterator[dg.AssetCheckResult]:
+    """Whether the newest complete month is there, and no day went unobserved."""
+    chosen = {(*key.asset_key.path, key.name) for key in context.selected_asset_check_keys}
+    mine = [rule for rule in _RULES if (*rule.asset, rule.name) in chosen]
+    settings = home.settings
+    with home.warehouse.reading("check of freshness") as connection:
+        for verdict in rules.evaluate(connection, mine, settings.today(), settings.as_of):
+            yield result_of(verdict)
+        if NO_HOLE.key in context.selected_asset_check_keys:
+            yield no_hole(connection, context.instance, settings.today())
