@@ -20,7 +20,7 @@ import duckdb
 import yaml
 
 from atom_dagster import attempts
-from atom_dagster.partitions import FIRST_MONTH, month_of, months_between, next_month, unbroken, spans
+from atom_dagster.partitions import FIRST_MONTH, month_of, months_between, next_month, spans, unbroken
 from atom_dagster.settings import DBT_PROJECT, ROOT, Settings
 from atom_dagster.sources.openrouter import FIRST_DAY
 from atom_dagster.warehouse import Warehouse
