@@ -185,7 +185,7 @@ def test_counters_never_fall_but_for_documented_quirks():
             fallen = both.filter(pl.col("downloadsAllTime_right") < pl.col("downloadsAllTime"))
             quirky |= set(fallen["model_id"])
         before = frame
-    told_of = {r["model_id"] for r in rows("quirks") if r["kind"] in {"correction", "dip"}}
+    told_of = {r["model_id"] for r in rows("quirks") if r["kind"] in {"correction", "dip", "reset"}}
     assert quirky == told_of
 
 
