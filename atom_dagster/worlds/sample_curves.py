@@ -118,7 +118,8 @@ class Curves:
         )
         slope = pl.col("s0") + (pl.col("s1") - pl.col("s0")) * t
         age = pl.min_horizontal(pl.lit(1.0), (x - pl.col("born")) / 21.0)
-        wave = 1.3 * (x * (2 * math.pi / RIPPLE) + pl.col("phase")).sin() + 0.2 * (x * (2 * math.pi / 7)).sin()
+        ripple = 1.3 * (x * (2 * math.pi / RIPPLE) + pl.col("phase")).sin()
+        wave = ripple + 0.2 * (x * (2 * math.pi / 7)).sin()
         labs = (
             self._stretches.lazy()
             .filter((pl.col("d0") <= x) & (x < pl.col("d1")))

@@ -48,7 +48,8 @@ reopened_readings as (
 
     select
         readings.*,
-        readings.component_id || ' ' || cast(readings.as_of as {{ dbt.type_string() }}) as drawing_id
+        readings.component_id || ' ' || cast(readings.as_of as {{ dbt.type_string() }})
+            as drawing_id
     from {{ ref('int_ram_reopened_readings') }} as readings
 
 ),

@@ -1,5 +1,5 @@
--- definitions 1.2 and 1.3: the place of every reading in its model's day, and what the reading before it
--- says of it. Narrow, because every row is sorted here; int_readings adds the rest.
+-- definitions 1.2 and 1.3: the place of every reading in its model's day, and what the reading
+-- before it says of it. Narrow, because every row is sorted here; int_readings adds the rest.
 
 with aliases as (
 
