@@ -176,7 +176,7 @@ def test_files_are_written_once(tmp_path):
 
 def test_counters_never_fall_but_for_documented_quirks():
     before, quirky = None, set()
-    for weeks in range(60, 134):
+    for weeks in range(60, 144):
         frame = state().readings(date(2023, 11, 1) + timedelta(weeks=weeks))
         frame = frame.select("row", "model_id", "downloadsAllTime", "downloads")
         assert (frame["downloadsAllTime"] >= 0).all()
@@ -213,7 +213,7 @@ def test_one_week_shows_too_few_downloads_of_everybody():
     days = [date(2026, 5, 27), date(2026, 6, 3), date(2026, 6, 10)]
     sums = [state().readings(day)["downloads"].sum() for day in days]
     assert sums[1] / sums[0] == pytest.approx(0.8, abs=0.02)
-    assert sums[2] / sums[1] == pytest.approx(1.25, abs=0.02)
+    assert sums[2] / sums[1] == pytest.approx(1.25, abs=0.05)
 
 
 def test_a_repository_made_anew_begins_again():
