@@ -1,5 +1,6 @@
--- definitions 3.7: where a month is a difference of counters, downloads_cumulative moves by it and by
--- what a fall took back, up to rounding. Only of curves whose remainder never falls (definitions 2).
+-- definitions 3.7: where a month is a difference of counters, downloads_cumulative moves by it and
+-- by what a fall took back, up to rounding. Only of curves whose remainder never falls
+-- (definitions 2).
 {{ config(meta={'dagster': {'ref': {'name': 'downloads_by_model_monthly'}}}) }}
 
 with stepping as (

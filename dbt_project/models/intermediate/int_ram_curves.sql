@@ -1,8 +1,8 @@
 {{ config(materialized='table') }}
 
 -- The curve of every component as it could be drawn on each snapshot date: only the points that
--- rest on readings dated on or before it, C* taken again (definitions 2, 5.5). A dip that was not yet
--- known to be one changes more than which points are there: such a curve is drawn anew.
+-- rest on readings dated on or before it, C* taken again (definitions 2, 5.5). A dip that was not
+-- yet known to be one changes more than which points are there: such a curve is drawn anew.
 
 with snapshots as (
 
