@@ -231,6 +231,17 @@ RULES: tuple[Rule, ...] = (
         """,
     ),
     Rule(
+        "suspect_snapshots_are_accepted",
+        ("marts", "observations"),
+        "No snapshot's models all move alike, as under a wrong date, unless accepted_snapshots names it",
+        """
+        select source, observed_on, common_models, round(ratio_high / ratio_low, 3) as spread
+        from intermediate.int_snapshots where is_suspect and not is_accepted
+        order by source, observed_on
+        """,
+        is_blocking=False,
+    ),
+    Rule(
         "models_exist",
         ("marts", "models"),
         "There is at least one tracked model, and every observed id is a model",

@@ -19,6 +19,8 @@ from itertools import pairwise
 import polars as pl
 
 EPOCH = date(1970, 1, 1)
+RIPPLE = 20.3
+"""Days of one ripple: of all periods it parts the weekly growth of models' 30-day windows the most."""
 KNOTS = pl.Schema(
     {
         "row": pl.UInt32,
@@ -116,7 +118,8 @@ class Curves:
         )
         slope = pl.col("s0") + (pl.col("s1") - pl.col("s0")) * t
         age = pl.min_horizontal(pl.lit(1.0), (x - pl.col("born")) / 21.0)
-        wave = 1.2 * (x * (2 * math.pi / 23.7) + pl.col("phase")).sin() + 0.2 * (x * (2 * math.pi / 7)).sin()
+        ripple = 1.3 * (x * (2 * math.pi / RIPPLE) + pl.col("phase")).sin()
+        wave = ripple + 0.2 * (x * (2 * math.pi / 7)).sin()
         labs = (
             self._stretches.lazy()
             .filter((pl.col("d0") <= x) & (x < pl.col("d1")))

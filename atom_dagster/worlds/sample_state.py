@@ -21,6 +21,7 @@ FIRST_FOLDER = date(2023, 11, 1)
 SIZES_SINCE, LINEAGE_SINCE, STRUCTS_SINCE = date(2024, 7, 24), date(2025, 2, 5), date(2025, 8, 6)
 """Folders from which the archive has safetensors, baseModels, and baseModels as a struct."""
 DIP_DAYS = 14
+SPIKE_DAYS = 10
 
 
 class State:
@@ -31,6 +32,11 @@ class State:
         self.models = pl.read_parquet(folder / "models.parquet")
         self.curves = Curves(pl.read_parquet(folder / "curves.parquet"), self.models)
         self.corrections: list[dict[str, str]] = json.loads((folder / "corrections.json").read_text())
+        self._faults = [
+            (date.fromisoformat(row["on"]), float(row["value"]))
+            for row in rows("quirks")
+            if row["kind"] == "hub_fault"
+        ]
         self._quirks = {row["folder"]: row["kind"] for row in rows("archive_quirks")}
         self.readings = lru_cache(maxsize=4)(self._readings)
 
@@ -63,18 +69,34 @@ class State:
 
     def _with_quirks(self, frame: pl.DataFrame, day: date) -> pl.DataFrame:
         for quirk in self.models.filter(pl.col("quirk").is_not_null()).iter_rows(named=True):
-            on = quirk["quirk_on"]
-            is_dip = quirk["quirk"] == "dip"
-            if day < on or (is_dip and day >= on + timedelta(days=DIP_DAYS)):
+            kind, on, value = quirk["quirk"], quirk["quirk_on"], quirk["quirk_value"]
+            if day < on or (kind == "dip" and day >= on + timedelta(days=DIP_DAYS)):
                 continue
-            lost = int(self.curves.at(on)[quirk["row"]] * (1 - quirk["quirk_value"]))
+            all_time, window = pl.col("downloadsAllTime"), pl.col("downloads")
+            changed: dict[str, pl.Expr] = {}
+            if kind == "spike":
+                came = _spiked(value, on, day)
+                changed["downloadsAllTime"] = all_time + came
+                changed["downloads"] = window + came - _spiked(value, on, day - timedelta(days=30))
+            elif kind == "reset":
+                before = int(self.curves.at(on)[quirk["row"]])
+                changed["downloadsAllTime"] = (all_time - before).clip(0)
+                changed["downloads"] = pl.min_horizontal(window, (all_time - before).clip(0))
+                changed["created_at"] = pl.lit(datetime(on.year, on.month, on.day), pl.Datetime("ms"))
+                changed["hub_id"] = pl.col("hub_id").str.reverse()
+            else:
+                lost = int(self.curves.at(on)[quirk["row"]] * (1 - value))
+                changed["downloadsAllTime"] = all_time - lost
+            is_it = pl.col("row") == quirk["row"]
             frame = frame.with_columns(
-                pl.when(pl.col("row") == quirk["row"])
-                .then(pl.col("downloadsAllTime") - lost)
-                .otherwise("downloadsAllTime")
-                .alias("downloadsAllTime")
+                **{name: pl.when(is_it).then(new).otherwise(name) for name, new in changed.items()}
             )
-        return frame
+        fault = self._fault(day)
+        return frame if fault is None else frame.with_columns((pl.col("downloads") * fault).cast(pl.Int64))
+
+    def _fault(self, day: date) -> float | None:
+        """The part of all 30-day counts the Hub shows on ``day``, if not all."""
+        return next((part for on, part in self._faults if on <= day < on + timedelta(days=7)), None)
 
     def folders(self, today: date) -> list[date]:
         """The archive's folders: Wednesdays up to ``today``, less the one never copied."""
@@ -124,3 +146,8 @@ class State:
                 lineage = lineage.struct.json_encode()
             columns["baseModels"] = pl.when(pl.col("base_models").is_not_null()).then(lineage)
         return frame.select(**columns)
+
+
+def _spiked(total: float, on: date, day: date) -> int:
+    """What of a spike of ``total`` downloads in the days from ``on`` has come by ``day``."""
+    return int(total * min(1.0, max(0, (day - on).days) / SPIKE_DAYS))

@@ -1,13 +1,29 @@
--- definitions 3.7: where a month is a difference of counters, downloads_cumulative moves by it,
--- up to rounding. Only of models whose counter never fell: what a fall takes back is not told
--- apart yet.
+-- definitions 3.7: where a month is a difference of counters, downloads_cumulative moves by it and
+-- by what a fall took back, up to rounding. Only of curves whose remainder never falls
+-- (definitions 2).
 {{ config(meta={'dagster': {'ref': {'name': 'downloads_by_model_monthly'}}}) }}
 
-with fallen as (
+with stepping as (
+
+    select
+        model_id,
+        breaks,
+        cumulative_clean
+        - cumulative
+        + coalesce(sum(cumulative - cumulative_before) over (
+            partition by model_id
+            order by point_on
+            rows between unbounded preceding and current row
+        ), 0) as raised
+    from {{ ref('int_curve_points') }}
+
+),
+
+fallen as (
 
     select distinct model_id
-    from {{ ref('int_curve_points') }}
-    where cumulative < cumulative_clean
+    from stepping
+    where raised > 0.5
 
 ),
 
@@ -17,6 +33,7 @@ months as (
         model_id,
         month,
         downloads,
+        counter_correction,
         method,
         downloads_cumulative,
         lag(downloads_cumulative) over (
@@ -31,6 +48,7 @@ select
     months.model_id,
     months.month,
     months.downloads,
+    months.counter_correction,
     months.downloads_cumulative,
     months.downloads_cumulative_before
 from months
@@ -40,5 +58,6 @@ where
     fallen.model_id is null
     and months.method in ('observed', 'interpolated')
     and abs(
-        months.downloads_cumulative - months.downloads_cumulative_before - months.downloads
-    ) > 1
+        months.downloads_cumulative - months.downloads_cumulative_before
+        - months.downloads - months.counter_correction
+    ) > 2

@@ -1,5 +1,4 @@
--- Drawn on the day of the newest reading, the curve RAM uses is C* itself. When C* becomes more
--- than a running maximum (definitions 1.6), int_ram_curves must follow.
+-- Drawn on the day of the newest reading, the curve RAM uses is C* itself (definitions 1.6, 2).
 {{ config(meta={'dagster': {'ref': {'name': 'int_ram_curves'}}}) }}
 
 with newest as (

@@ -171,3 +171,19 @@ def test_a_list_cut_in_half_blocks(raw):
     verdict = _verdict(raw, "list_is_not_truncated", "tracked_models")
     assert verdict.violations == 1
     assert verdict.rule.is_blocking
+
+
+@pytest.mark.parametrize(("suspect", "accepted", "violations"), [(1, 0, 1), (1, 1, 0), (0, 0, 0)])
+def test_suspect_snapshots(suspect, accepted, violations):
+    with duckdb.connect() as connection:
+        connection.execute("create schema intermediate")
+        connection.execute(
+            "create table intermediate.int_snapshots as select 'hub_archive' as source,"
+            " date '2026-04-01' as observed_on, 300 as common_models, 1.0 as ratio_low,"
+            f" 1.1 as ratio_high, {suspect} = 1 as is_suspect, {accepted} = 1 as is_accepted"
+        )
+        verdict = _verdict(connection, "suspect_snapshots_are_accepted", "observations")
+        assert verdict.violations == violations
+        assert not verdict.rule.is_blocking
+        if violations:
+            assert "spread 1.1" in verdict.sentence()

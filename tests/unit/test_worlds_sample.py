@@ -176,7 +176,7 @@ def test_files_are_written_once(tmp_path):
 
 def test_counters_never_fall_but_for_documented_quirks():
     before, quirky = None, set()
-    for weeks in range(60, 134):
+    for weeks in range(60, 144):
         frame = state().readings(date(2023, 11, 1) + timedelta(weeks=weeks))
         frame = frame.select("row", "model_id", "downloadsAllTime", "downloads")
         assert (frame["downloadsAllTime"] >= 0).all()
@@ -185,7 +185,7 @@ def test_counters_never_fall_but_for_documented_quirks():
             fallen = both.filter(pl.col("downloadsAllTime_right") < pl.col("downloadsAllTime"))
             quirky |= set(fallen["model_id"])
         before = frame
-    told_of = {r["model_id"] for r in rows("quirks") if r["kind"] in {"correction", "dip"}}
+    told_of = {r["model_id"] for r in rows("quirks") if r["kind"] in {"correction", "dip", "reset"}}
     assert quirky == told_of
 
 
@@ -195,6 +195,43 @@ def test_window_is_what_the_counter_gained():
     both = now.join(then, on="row", how="left", suffix="_then").filter(pl.col("quirk").is_null())
     gained = both["downloadsAllTime"] - both["downloadsAllTime_then"].fill_null(0)
     assert (gained == both["downloads"]).all()
+
+
+@pytest.mark.parametrize("week", [date(2024, 11, 6), date(2025, 7, 9), date(2026, 3, 11), date(2026, 11, 4)])
+def test_weeks_are_told_apart_by_how_differently_models_grow(week):
+    before, now = (
+        state().readings(day).filter(pl.col("downloads") >= 1000).select("row", "downloads")
+        for day in (week - timedelta(days=7), week)
+    )
+    ratios = now.join(before, on="row").select(ratio=pl.col("downloads") / pl.col("downloads_right"))["ratio"]
+    assert ratios.len() >= 200
+    assert ratios.quantile(0.9, "linear") / ratios.quantile(0.1, "linear") > 1.3
+    assert ratios.median() == pytest.approx(1, abs=0.05)
+
+
+def test_one_week_shows_too_few_downloads_of_everybody():
+    days = [date(2026, 5, 27), date(2026, 6, 3), date(2026, 6, 10)]
+    sums = [state().readings(day)["downloads"].sum() for day in days]
+    assert sums[1] / sums[0] == pytest.approx(0.8, abs=0.02)
+    assert sums[2] / sums[1] == pytest.approx(1.25, abs=0.05)
+
+
+def test_a_repository_made_anew_begins_again():
+    before, after = (
+        state().readings(day).filter(model_id="internlm/internlm2-math-plus-1_8b").row(0, named=True)
+        for day in (date(2026, 7, 20) - timedelta(days=1), date(2026, 7, 22))
+    )
+    assert after["downloadsAllTime"] < 0.1 * before["downloadsAllTime"]
+    assert after["downloads"] <= after["downloadsAllTime"]
+    assert (before["created_at"], before["hub_id"]) != (after["created_at"], after["hub_id"])
+
+
+def test_a_spike_comes_in_ten_days():
+    spiked = pl.col("model_id") == "Qwen/Qwen2.5-Coder-32B-Instruct-GPTQ-Int8"
+    days = [date(2026, 8, 5), date(2026, 8, 15), date(2026, 8, 25)]
+    counts = [state().readings(day).filter(spiked)["downloadsAllTime"][0] for day in days]
+    assert counts[1] - counts[0] > 120_000
+    assert counts[2] - counts[1] < 10_000
 
 
 def test_weekly_readings_interpolate_to_the_truth():

@@ -1,5 +1,5 @@
--- definitions 1.6: readings whose all-time counter is below an earlier one, and what that means. Only models
--- with such a reading are looked at, but those from end to end.
+-- definitions 1.6: readings whose all-time counter is below an earlier one, and what that means.
+-- Only models with such a reading are looked at, but those from end to end.
 
 with readings as (
 

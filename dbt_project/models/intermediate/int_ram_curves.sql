@@ -1,8 +1,8 @@
 {{ config(materialized='table') }}
 
 -- The curve of every component as it could be drawn on each snapshot date: only the points that
--- rest on readings dated on or before it, C* taken again (definitions 2, 5.5). A dip that was not yet
--- known to be one changes more than which points are there: such a curve is drawn anew.
+-- rest on readings dated on or before it, C* taken again (definitions 2, 5.5). A dip that was not
+-- yet known to be one changes more than which points are there: such a curve is drawn anew.
 
 with snapshots as (
 
@@ -48,7 +48,8 @@ reopened_readings as (
 
     select
         readings.*,
-        readings.component_id || ' ' || cast(readings.as_of as {{ dbt.type_string() }}) as drawing_id
+        readings.component_id || ' ' || cast(readings.as_of as {{ dbt.type_string() }})
+            as drawing_id
     from {{ ref('int_ram_reopened_readings') }} as readings
 
 ),

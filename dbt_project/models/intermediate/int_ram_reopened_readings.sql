@@ -1,7 +1,8 @@
 {{ config(materialized='table') }}
 
--- Used readings as they stood on a snapshot date on which a dip was not known to be one (definitions 1.6 a,
--- 5.5): the low readings then counted, as falls. Only the few curves that differ for it are here.
+-- Used readings as they stood on a snapshot date on which a dip was not known to be one
+-- (definitions 1.6 a, 5.5): the low readings then counted, as falls. Only the few curves that
+-- differ for it are here.
 
 with snapshots as (
 

@@ -7,8 +7,8 @@
 
 -- depends_on: {{ ref('int_rebuild') }}
 
--- definitions 1.2 to 1.6: which of a model's readings count. None is left out, all are flagged. Most have
--- nothing to be said of them, so only the others are joined to what the ranked readings say.
+-- definitions 1.2 to 1.6: which of a model's readings count. None is left out, all are flagged.
+-- Of most there is nothing to be said, so only the others are joined to what was found.
 
 with aliases as (
 

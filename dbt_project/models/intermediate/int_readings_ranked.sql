@@ -7,11 +7,11 @@
 
 -- depends_on: {{ ref('int_rebuild') }}
 
--- definitions 1.2 and 1.3: the place of every reading in its model's day, and what the reading before it
--- says of it. Narrow, because every row is sorted here; int_readings adds the rest.
+-- definitions 1.2 and 1.3: the place of every reading in its model's day, and what the reading
+-- before it says of it. Narrow, because every row is sorted here; int_readings adds the rest.
 --
--- Incremental: a row stands on its day and on the readings before it, never on later ones. Of what is
--- older than the rows computed again, only each model's last reading and last counter matter.
+-- Incremental: a row stands on its day and on the readings before it, never on later ones. Of
+-- what is older than the rows computed again, only each model's last reading and counter matter.
 
 with aliases as (
 

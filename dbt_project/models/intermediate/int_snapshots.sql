@@ -7,8 +7,8 @@
 
 -- depends_on: {{ ref('int_rebuild') }}
 
--- definitions 1.4 and 1.5: what a source's day says of itself, seen over all its models. A snapshot is all
--- that one source read on one day.
+-- definitions 1.4 and 1.5: what a source's day says of itself, seen over all its models. A snapshot
+-- is all that one source read on one day.
 
 with readings as (
 
@@ -71,9 +71,8 @@ large as (
         source,
         canonical_id,
         observed_on,
-        downloads_30d,
         is_stale,
-        lag(downloads_30d) over by_model as previous_30d,
+        cast(downloads_30d as double) / lag(downloads_30d) over by_model as ratio,
         lag(observed_on) over by_model as previous_on
     from readings
     where downloads_30d >= 1000
@@ -91,9 +90,9 @@ measures as (
         large.source,
         large.observed_on,
         count(*) as common_models,
-        {{ quantile('cast(large.downloads_30d as double) / large.previous_30d', 0.1) }} as ratio_low,
-        {{ quantile('cast(large.downloads_30d as double) / large.previous_30d', 0.5) }} as ratio_median,
-        {{ quantile('cast(large.downloads_30d as double) / large.previous_30d', 0.9) }} as ratio_high
+        {{ quantile('large.ratio', 0.1) }} as ratio_low,
+        {{ quantile('large.ratio', 0.5) }} as ratio_median,
+        {{ quantile('large.ratio', 0.9) }} as ratio_high
     from large
     inner join days
         on

@@ -333,8 +333,10 @@ steps as (
             when count(case when points.is_break then 1 end) = 0
                 then sum(points.cumulative - points.cumulative_before)
         end as counter_correction,
-        case when count(case when readings.flag = 'reset' then 1 end) > 0 then 'reset' else 'correction' end
-            as reason
+        case
+            when count(case when readings.flag = 'reset' then 1 end) > 0 then 'reset'
+            else 'correction'
+        end as reason
     from points
     inner join readings
         on
@@ -478,7 +480,8 @@ spikes as (
         on
             high.model_id = other.model_id
             and high.month <> other.month
-            and other.month between {{ add_months('high.month', -3) }} and {{ add_months('high.month', 3) }}
+            and other.month >= {{ add_months('high.month', -3) }}
+            and other.month <= {{ add_months('high.month', 3) }}
     where
         high.downloads >= 100000
         and other.downloads is not null
