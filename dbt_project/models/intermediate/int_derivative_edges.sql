@@ -19,7 +19,7 @@ pulls as (
 
 ),
 
--- by name first: of all its readings a name only lends its newest day, so the rest is never compared
+-- by name first: of all its readings a name only lends its newest day; no other is compared
 newest_by_name as (
 
     select

@@ -235,7 +235,10 @@ judged as (
             order by observed_on
         ),
         by_counter as (
-            partition by canonical_id, day_place, case when downloads_all_time is null then 0 else 1 end
+            partition by
+                canonical_id,
+                day_place,
+                case when downloads_all_time is null then 0 else 1 end
             order by observed_on
         )
 

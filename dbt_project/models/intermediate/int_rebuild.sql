@@ -9,34 +9,27 @@ with changed as (
 
 ),
 
-aliases as (
-
-    select * from {{ ref('int_model_aliases') }}
-
-),
-
 {%- set standing = adapter.get_relation(
     database=this.database, schema=this.schema, identifier='int_readings_ranked'
 ) if execute else none %}
+{%- set nothing %}(
+    select '' as model_id, '' as canonical_id, {{ first_month() }} as observed_on where false
+){% endset %}
 
 moved as (
 
-    {% if standing is none -%}
-    select cast(null as date) as first_on
-    {%- else -%}
     select min(ids.first_on) as first_on
     from (
         select
             readings.model_id,
             readings.canonical_id,
             min(readings.observed_on) as first_on
-        from {{ standing }} as readings
+        from {{ standing or nothing }} as readings
         group by readings.model_id, readings.canonical_id
     ) as ids
-    left join aliases
+    left join {{ ref('int_model_aliases') }} as aliases
         on ids.model_id = aliases.model_id
     where ids.canonical_id <> coalesce(aliases.canonical_id, ids.model_id)
-    {%- endif %}
 
 ),
 

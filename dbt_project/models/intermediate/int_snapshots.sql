@@ -10,7 +10,30 @@
 -- definitions 1.4 and 1.5: what a source's day says of itself, seen over all its models. A snapshot
 -- is all that one source read on one day.
 
-with readings as (
+{%- set compared_from %}coalesce(
+    (select from_on from compared_days), (select start_on from {{ ref('int_rebuild') }})
+){% endset %}
+
+with
+{%- if is_incremental() %}
+
+-- a snapshot is compared with the one before it, which may not be computed again
+compared_days as (
+
+    select min(last_days.last_on) as from_on
+    from (
+        select
+            source,
+            max(observed_on) as last_on
+        from {{ this }}
+        where observed_on < (select start_on from {{ ref('int_rebuild') }})
+        group by source
+    ) as last_days
+
+),
+{%- endif %}
+
+readings as (
 
     select
         source,
@@ -21,23 +44,7 @@ with readings as (
     from {{ ref('int_readings_ranked') }}
     where
         source_place = 1
-        {%- if is_incremental() %}
-        -- a snapshot is compared with the one before it, which may not be computed again
-        and observed_on >= (
-            select min(coalesce(before.last_on, rebuild.start_on))
-            from {{ ref('int_rebuild') }} as rebuild
-            left join (
-                select
-                    standing.source,
-                    max(standing.observed_on) as last_on
-                from {{ this }} as standing
-                inner join {{ ref('int_rebuild') }} as span
-                    on standing.observed_on < span.start_on
-                group by standing.source
-            ) as before
-                on rebuild.start_on > before.last_on
-        )
-        {%- endif %}
+        and {{ 'observed_on >= ' ~ compared_from if is_incremental() else 'true' }}
 
 ),
 
