@@ -19,7 +19,7 @@ from itertools import pairwise
 import polars as pl
 
 EPOCH = date(1970, 1, 1)
-RIPPLE = 20.3
+RIPPLE = 20.0
 """Days of one ripple: of all periods it parts the weekly growth of models' 30-day windows the most."""
 KNOTS = pl.Schema(
     {
