@@ -368,7 +368,8 @@ def serve(settings: Settings, debug: bool) -> None:
         raise CliError("The live world is the real services; there is nothing to serve.", USAGE)
     with open_world(settings) as endpoints:
         _out.print(f"Hub          {endpoints.hub or 'none in this world'}")
-        _out.print(f"archive      {endpoints.archive.url if endpoints.archive else 'none'}")
+        for archive in endpoints.archives:
+            _out.print(f"{archive.name:<12} {archive.url} ({archive.repo})")
         _out.print(f"OpenRouter   {endpoints.openrouter}")
         for catalogue in endpoints.catalogues:
             _out.print(f"catalogue    {catalogue}")

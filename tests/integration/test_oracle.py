@@ -21,7 +21,7 @@ from tests.oracle import DAYS, Switches, curve, derivatives, downloads, identity
 from tests.oracle.compare import Row, differences
 
 SEEDS = DBT_PROJECT / "seeds"
-COMPLETE = {"sample": ("hub_live", "hub_archive"), "recorded": ("hub_live",)}
+COMPLETE = {"sample": ("hub_live", "hub_archive", "hub_revisions"), "recorded": ("hub_live",)}
 """Sources whose pulls show the whole Hub: a recorded archive is a selection that may shrink."""
 SWITCHES = Switches()
 TOTALS = {
