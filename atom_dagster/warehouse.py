@@ -346,16 +346,15 @@ def _stands_elsewhere(
 
 
 def _insert(
-    connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame, *, is_new_only: bool = False
+    connection: duckdb.DuckDBPyConnection, table: str, incoming: pl.DataFrame, *, is_new_only: bool = False
 ) -> None:
     """Append a frame; with ``is_new_only`` the rows that do not stand there yet."""
-    if frame.is_empty():
+    if incoming.is_empty():
         return
-    names = ", ".join(_quoted(name) for name in frame.columns)
-    connection.register("incoming", frame)
+    names = ", ".join(_quoted(name) for name in incoming.columns)
     unless = f" anti join raw.{table} using ({names})" if is_new_only else ""
+    # The query finds the frame by its name here: a registered one is held until the transaction ends.
     connection.execute(f"insert into raw.{table} ({names}) select {names} from incoming{unless}")
-    connection.unregister("incoming")
 
 
 def _count(connection: duckdb.DuckDBPyConnection, tables: list[str], month: date | None) -> dict[str, int]:

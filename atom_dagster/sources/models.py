@@ -87,7 +87,7 @@ class Collector:
     observed_on: date | None
     latest: date
     folder_date: date | None = None
-    _seen: list[pl.DataFrame] = field(default_factory=list)
+    _seen: pl.DataFrame | None = None
     _models: list[pl.DataFrame] = field(default_factory=list)
     _edges: list[pl.DataFrame] = field(default_factory=list)
     _rejects: list[tuple[str, str, str]] = field(default_factory=list)
@@ -155,7 +155,8 @@ class Collector:
         they are in.
         """
         reading = self.reading()
-        self._seen.append(reading.frames[HF_MODELS.name].select(_ONCE))
+        new = reading.frames[HF_MODELS.name].select(**_fingerprint()).sort("first")
+        self._seen = new if self._seen is None else self._seen.merge_sorted(new, "first")
         self._models, self._edges, self._rejects, self._payloads = [], [], [], []
         return reading
 
@@ -167,11 +168,11 @@ class Collector:
                 QUARANTINE.schema.to_frame(),
             )
         models = pl.concat(self._models).with_columns(is_again=~pl.struct(_ONCE).is_first_distinct())
-        if self._seen:
-            before = pl.concat(self._seen).select(*_ONCE, is_known=pl.lit(True))
-            models = models.join(before, on=list(_ONCE), how="left", maintain_order="left").with_columns(
-                is_again=pl.col("is_again") | pl.col("is_known").fill_null(False)
-            )
+        if self._seen is not None and self._seen.height:
+            asked = models.select(**_fingerprint())
+            at = self._seen["first"].search_sorted(asked["first"]).clip(0, self._seen.height - 1)
+            is_known = (self._seen[at] == asked).fold(lambda first, second: first & second)
+            models = models.with_columns(pl.col("is_again") | is_known)
         repeated = models.filter("is_again")
         if repeated.height:
             self._reject(HF_MODELS.name, repeated.with_columns(reason=pl.lit("duplicate", pl.String)))
@@ -230,6 +231,12 @@ class Collector:
             ),
             pl.lit(None, pl.String),
         )
+
+
+def _fingerprint() -> dict[str, pl.Expr]:
+    """128 bits of what one pull may say once: millions of ids as text would take most of the memory."""
+    key = pl.struct(_ONCE)
+    return {"first": key.hash(seed=1), "second": key.hash(seed=2)}
 
 
 def edges(rows: pl.DataFrame) -> pl.DataFrame:
