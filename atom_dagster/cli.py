@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,6 +89,26 @@ def _world_options(command: F) -> F:
     return wrapped  # type: ignore[return-value]
 
 
+def _accept_shrink(command: F) -> F:
+    """`--accept-shrink`, written to the environment that settings read."""
+
+    @click.option(
+        "--accept-shrink",
+        "shrinks",
+        multiple=True,
+        type=click.DateTime(["%Y-%m-%d"]),
+        metavar="YYYY-MM-DD",
+        help="Record the archive's snapshot of this day although it holds less than half of the one before.",
+    )
+    @functools.wraps(command)
+    def wrapped(*args: Any, shrinks: Sequence[datetime], **kwargs: Any) -> Any:
+        if shrinks:
+            os.environ["ATOM_ACCEPT_SHRINK"] = ",".join(day.date().isoformat() for day in shrinks)
+        return command(*args, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="atom")
 def main() -> None:
@@ -96,6 +116,7 @@ def main() -> None:
 
 
 @main.command()
+@_accept_shrink
 @_world_options
 def run(settings: Settings, debug: bool) -> None:
     """Pull every source, load every observable month, build the marts, check and publish them."""
@@ -106,6 +127,7 @@ def run(settings: Settings, debug: bool) -> None:
 @main.command()
 @click.option("--from", "first", required=True, metavar="YYYY-MM", help="First month.")
 @click.option("--to", "last", required=True, metavar="YYYY-MM", help="Last month, included.")
+@_accept_shrink
 @_world_options
 def backfill(settings: Settings, debug: bool, first: str, last: str) -> None:
     """Fill a range of months again, then build the marts, check and publish them."""

@@ -19,13 +19,13 @@ from atom_dagster import checks, progress, sources
 from atom_dagster.gathering import FAULTS, Gathered, Place, gather_hub, gather_rankings
 from atom_dagster.landing import Landing, LandingError, Pull
 from atom_dagster.partitions import MONTHLY, spans
+from atom_dagster.pool import WRITER_POOL, writer_slot
 from atom_dagster.preview import markdown_table
 from atom_dagster.resources import Home, World
 from atom_dagster.sources import archive, hub, openrouter, registry
 from atom_dagster.sources.tables import TABLES, Reading
 from atom_dagster.warehouse import MonthLoad, replace_month, sql_type, within
 
-WRITER_POOL = "duckdb_writer"
 LIST_UNOBSERVABLE = {"atom/unobservable": "list"}
 """Run tag of those who ask for everything: months no source can observe are listed, not failed."""
 
@@ -63,7 +63,7 @@ def _spec(table: str, **options: Any) -> dg.AssetSpec:
     check_specs=checks.specs_of("hf_models", "hf_derivatives"),
     partitions_def=MONTHLY,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    pool=WRITER_POOL,
+    pool="hub",  # a source's quota is one; its load claims the writer's pool (see ``pool``)
 )
 def hub_assets(context: dg.AssetExecutionContext, home: Home, world: World) -> Iterator[dg.AssetCheckResult]:
     """Hub readings: the archive's snapshots of each month asked and, for the current one, the live Hub."""
@@ -83,7 +83,7 @@ def hub_assets(context: dg.AssetExecutionContext, home: Home, world: World) -> I
     check_specs=checks.specs_of("openrouter_tokens"),
     partitions_def=MONTHLY,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    pool=WRITER_POOL,
+    pool="openrouter",
 )
 def openrouter_tokens_asset(
     context: dg.AssetExecutionContext, home: Home, world: World
@@ -196,7 +196,7 @@ def _materialize_months(
 ) -> Iterator[dg.AssetCheckResult]:
     months = [date.fromisoformat(key) for key in context.partition_keys]
     gathered = gather(months)
-    with home.warehouse.writing(f"load of {scope}") as connection:
+    with writer_slot(context, scope), home.warehouse.writing(f"load of {scope}") as connection:
         for done, (month, pulls) in enumerate(sorted(gathered.by_month.items())):
             progress.report(f"load {scope}", done, len(gathered.by_month))
             try:

@@ -64,7 +64,9 @@ HF_MODELS = Table(
         "model_id": _required(pl.String, "Repository id, organization/name, as read."),
         "hf_id": Column(pl.String, "The Hub's own _id, which survives renames."),
         "observed_on": OBSERVED_ON,
-        "folder_date": Column(pl.Date, "Day of the archive's folder or revision; NULL for live pulls and series."),
+        "folder_date": Column(
+            pl.Date, "Day of the archive's folder or revision; NULL for live pulls and series."
+        ),
         "created_at": CREATED_AT,
         "downloads_30d": DOWNLOADS_30D,
         "downloads_all_time": DOWNLOADS_ALL_TIME,
