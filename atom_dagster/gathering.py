@@ -103,9 +103,9 @@ def gather_hub(months: Sequence[date], place: Place, endpoints: Endpoints, warn:
     observed: dict[date, list[Pull]] = {}
     for source in endpoints.archives:
         for month, pulls in _observed(landing, source.name).items():
-            # A series spans years and was pulled for some months: it stands in for the earlier archives,
-            # not beside them.
-            if source.layout != "series" or month not in observed:
+            # A series spans years and was pulled for some months: it stands in where the earlier archives
+            # have nothing, or not all they list, and not beside them.
+            if source.layout != "series" or month not in observed or month in past.faults:
                 observed.setdefault(month, []).extend(pulls)
     for pull in landing.pulls("hub_live"):
         observed.setdefault(month_of(date.fromisoformat(pull.facts["observed_on"])), []).append(pull)
