@@ -32,7 +32,7 @@ def writer_slot(context: dg.AssetExecutionContext, step: str) -> Iterator[None]:
     Whoever ends the run frees the slot, as one that Dagster claimed. An instance without limits has no
     queue.
     """
-    storage, run_id, holder = context.instance.event_log_storage, context.run_id, f"{step} (load)"
+    storage, run_id, holder = context.instance.event_log_storage, context.run.run_id, f"{step} (load)"
     config = storage.get_pool_config()
     is_limited = WRITER_POOL in {pool.name for pool in storage.get_pool_limits()}
     if not is_limited and config.default_pool_limit is not None:
