@@ -16,7 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -90,6 +90,26 @@ def _world_options(command: F) -> F:
     return wrapped  # type: ignore[return-value]
 
 
+def _accept_shrink(command: F) -> F:
+    """`--accept-shrink`, written to the environment that settings read."""
+
+    @click.option(
+        "--accept-shrink",
+        "shrinks",
+        multiple=True,
+        type=click.DateTime(["%Y-%m-%d"]),
+        metavar="YYYY-MM-DD",
+        help="Record the archive's snapshot of this day although it holds less than half of the one before.",
+    )
+    @functools.wraps(command)
+    def wrapped(*args: Any, shrinks: Sequence[datetime], **kwargs: Any) -> Any:
+        if shrinks:
+            os.environ["ATOM_ACCEPT_SHRINK"] = ",".join(day.date().isoformat() for day in shrinks)
+        return command(*args, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="atom")
 def main() -> None:
@@ -103,6 +123,7 @@ def main() -> None:
     help="Pull nothing; build and publish from what had been fetched by then: a UTC day, meaning its end,"
     " or an ISO instant. The next run without it publishes the present again.",
 )
+@_accept_shrink
 @_world_options
 def run(settings: Settings, debug: bool, as_of: str | None) -> None:
     """Pull every source, load every observable month, build the marts, check and publish them."""
@@ -116,6 +137,7 @@ def run(settings: Settings, debug: bool, as_of: str | None) -> None:
 @main.command()
 @click.option("--from", "first", required=True, metavar="YYYY-MM", help="First month.")
 @click.option("--to", "last", required=True, metavar="YYYY-MM", help="Last month, included.")
+@_accept_shrink
 @_world_options
 def backfill(settings: Settings, debug: bool, first: str, last: str) -> None:
     """Fill a range of months again, then build the marts, check and publish them."""
@@ -442,7 +464,8 @@ def serve(settings: Settings, debug: bool) -> None:
         raise CliError("The live world is the real services; there is nothing to serve.", USAGE)
     with open_world(settings) as endpoints:
         _out.print(f"Hub          {endpoints.hub or 'none in this world'}")
-        _out.print(f"archive      {endpoints.archive.url if endpoints.archive else 'none'}")
+        for archive in endpoints.archives:
+            _out.print(f"{archive.name:<12} {archive.url} ({archive.repo})")
         _out.print(f"OpenRouter   {endpoints.openrouter}")
         for catalogue in endpoints.catalogues:
             _out.print(f"catalogue    {catalogue}")

@@ -25,7 +25,7 @@ from atom_dagster.assets import dbt, publish
 from atom_dagster.assets.raw import LIST_UNOBSERVABLE
 from atom_dagster.instance import PID_TAG, open_instance
 from atom_dagster.schedules import BUILD, INGEST
-from atom_dagster.settings import Settings, SettingsError
+from atom_dagster.settings import Archive, Endpoints, Settings, SettingsError
 from atom_dagster.warehouse import Warehouse
 from atom_dagster.worlds import open_world
 
@@ -274,6 +274,8 @@ class Finding:
 
     kind: Literal["good", "note", "bad"]
     text: str
+    answers: bool = False
+    """Whether it is an archive that answered."""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -313,8 +315,6 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 
 def _examine_world(settings: Settings) -> Iterator[Finding]:
-    from atom_dagster.sources import SourceError, archive
-
     if settings.kind == "live":
         yield (
             Finding("good", "HF_TOKEN is set: 1,000 Hub requests in 5 minutes or more")
@@ -327,20 +327,37 @@ def _examine_world(settings: Settings) -> Iterator[Finding]:
             else Finding("note", "OPENROUTER_API_KEY is not set: only the last 30 days of OpenRouter")
         )
     with open_world(settings) as endpoints:
-        if endpoints.archive is None:
+        if not endpoints.archives:
             yield Finding("note", "this world has no archive of Hub snapshots")
-            return
-        try:
-            found = archive.snapshots(endpoints)
-        except SourceError as error:
-            yield Finding("bad", str(error))
-            return
-        if not found:
-            yield Finding("note", "the archive of Hub snapshots is empty")
-            return
-        days = sorted(snapshot.folder_date for snapshot in found)
-        age = settings.today() - days[-1]
-        yield Finding(
-            "good" if age <= timedelta(days=14) else "note",
-            f"the archive answers: {len(days)} snapshots, {days[0]} to {days[-1]}",
-        )
+        found = [_examine_archive(archive, endpoints, settings) for archive in endpoints.archives]
+        nobody = not any(finding.kind == "good" or finding.answers for finding in found)
+        for finding in found:
+            # One archive that is gone is no harm while another one answers.
+            kind = "bad" if nobody and finding.kind == "note" else finding.kind
+            yield Finding(kind, finding.text, finding.answers)
+
+
+def _examine_archive(archive: Archive, endpoints: Endpoints, settings: Settings) -> Finding:
+    """Whether an archive answers, and what it holds."""
+    from atom_dagster.landing import Landing
+    from atom_dagster.sources import Missing, Refused, SourceError, archive_listing
+
+    try:
+        found = archive_listing.snapshots(endpoints, archive)
+    except (Missing, Refused) as error:
+        return Finding("note", f"{archive.name} is not there for us: {error}")
+    except SourceError as error:
+        return Finding("bad", f"{archive.name}: {error}")
+    days = [snapshot.folder_date for snapshot in found if snapshot.folder_date]
+    if not days:
+        landed = Landing(settings.home / "landing").pulls(archive.name)
+        span = "not pulled yet"
+        if landed:
+            held = sorted(landed[-1].facts["days"])
+            span = f"{len(held)} days, {held[0]} to {held[-1]}, as last pulled"
+        size = f"{found[0].size / 1e6:,.1f} MB, " if found[0].size else ""
+        return Finding("good", f"{archive.name} answers: one series, {size}{span}", answers=True)
+    what = "revisions" if archive.layout == "revisions" else "snapshots"
+    is_new = settings.today() - max(days) <= timedelta(days=14)
+    text = f"{archive.name} answers: {len(days)} {what}, {min(days)} to {max(days)}"
+    return Finding("good" if is_new else "note", text, answers=True)

@@ -38,7 +38,7 @@ import polars as pl
 from atom_dagster.landing import DRAFTS, Landing, LandingError, Pull
 from atom_dagster.partitions import month_of, months_between
 from atom_dagster.removal import Draft, drafts, drop, size_of, sweep, take_out
-from atom_dagster.settings import Settings
+from atom_dagster.settings import ARCHIVES, Settings
 from atom_dagster.sources import archive
 from atom_dagster.sources.tables import HF_DERIVATIVES, HF_MODELS, HF_PROBES, OPENROUTER_TOKENS, Table
 from atom_dagster.warehouse import Warehouse
@@ -367,8 +367,8 @@ def months_of(pull: Pull) -> Sequence[date] | None:
     facts = pull.facts
     if {"first", "last"} <= facts.keys():
         return months_between(date.fromisoformat(facts["first"]), date.fromisoformat(facts["last"]))
-    if pull.source == archive.SOURCE:
-        return [month_of(archive.observed_on(pull))]
+    if pull.source in ARCHIVES:
+        return sorted({month_of(day) for day in archive.observed_days(pull)})
     if "observed_on" in facts:
         return [month_of(date.fromisoformat(facts["observed_on"]))]
     return None

@@ -26,17 +26,31 @@ class SettingsError(ValueError):
     """A setting is wrong; the message is one sentence that says what to do."""
 
 
+ARCHIVES = ("hub_archive", "hub_revisions", "hub_series")
+"""The archives there are, in the order they are asked unless ``ATOM_ARCHIVES`` says otherwise."""
+
+
 @dataclass(frozen=True)
 class Archive:
-    """A public history of Hub snapshots: ``models/<YYYY-MM-DD>/models.parquet`` in a dataset repository."""
+    """A public history of Hub readings in a dataset repository.
+
+    Layouts: ``folders``, ``models/<YYYY-MM-DD>/models.parquet``; ``revisions``, a ``models.parquet`` that
+    each commit replaces; ``series``, one file of many days that grows.
+    """
 
     url: str
     """Endpoint that speaks the Hub's dataset API (``/api/datasets/…/tree``, ``/datasets/…/resolve``)."""
     repo: str
     kind: Literal["complete", "selection"]
     """``complete``: far fewer rows than last time is a fault. ``selection``: the panel may shrink."""
-    folder_date_is: Literal["week_start", "observed_on"]
-    """Whether a folder is named for the start of its week or for the day its readings were taken."""
+    folder_date_is: Literal["week_start", "observed_on"] = "observed_on"
+    """Whether a folder is named for the start of its week or for the day its readings were taken. Commits
+    date a revision, and the rows of a series themselves, so theirs are always ``observed_on``."""
+    name: str = "hub_archive"
+    """One of ``ARCHIVES``: the source its readings bear."""
+    layout: Literal["folders", "revisions", "series"] = "folders"
+    since: date | None = None
+    """The first day it can hold, where that is known: it is not asked for months before."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +61,8 @@ class Endpoints:
     is_synthetic: bool
     hub: str | None
     """Base of the Hub API, or None in a world without a live Hub (the current month has no reading)."""
-    archive: Archive | None
+    archives: tuple[Archive, ...]
+    """In the order they are asked; empty in a world without a past."""
     openrouter: str
     """Base of OpenRouter: ``/api/v1/datasets/rankings-daily`` and the keyless export lie below it."""
     catalogues: tuple[str, ...]
@@ -73,6 +88,14 @@ class Settings:
     """Live pulls: the whole Hub, or only the registry's organizations (no derivatives by others)."""
     faults: Path | None
     """Rules by which the loopback server misbehaves (tests only; see ``worlds.server``)."""
+    archives: tuple[str, ...] = ARCHIVES
+    """The archives that are asked, in this order, as far as the world has them."""
+    archive_days: int = 7
+    """Days from one reading of a month to the next, where an archive has one for every day."""
+    pull_workers: int = 4
+    """Files of an archive that are pulled at once, all within one quota."""
+    accepted_shrinks: frozenset[date] = frozenset()
+    """Days of snapshots that may hold less than half of the snapshot before (``--accept-shrink``)."""
     hub_endpoint: str = "https://huggingface.co"
     """The live Hub, as ``huggingface_hub`` itself names it (``HF_ENDPOINT``)."""
     dagster_home: Path | None = None
@@ -92,7 +115,15 @@ class Settings:
         """Read the environment.
 
         ``ATOM_WORLD``, ``ATOM_HOME``, ``ATOM_SEED``, ``ATOM_NOW``, ``ATOM_HUB_SCOPE``, ``ATOM_FAULTS``,
-        ``ATOM_DAGSTER_HOME``, ``ATOM_SCHEDULES``, ``HF_ENDPOINT``, ``HF_TOKEN`` and ``OPENROUTER_API_KEY``.
+        ``ATOM_DAGSTER_HOME``, ``ATOM_SCHEDULES``, ``HF_ENDPOINT``, ``HF_TOKEN`` and
+        ``OPENROUTER_API_KEY``; and of the archives
+
+        * ``ATOM_ARCHIVES``: which are asked, in which order; default
+          ``hub_archive,hub_revisions,hub_series``;
+        * ``ATOM_ARCHIVE_DAYS``: of an archive with a reading for every day, take the first one on or after
+          days 1, 1 + n, 1 + 2n, … of a month; default 7, so days 1, 8, 15 and 22;
+        * ``ATOM_PULL_WORKERS``: files pulled at once; default 4;
+        * ``ATOM_ACCEPT_SHRINK``: days, separated by commas, as ``--accept-shrink`` gives them.
 
         Raises:
             SettingsError: a value cannot be understood.
@@ -119,6 +150,10 @@ class Settings:
         if scope not in {"all", "organizations"}:
             raise SettingsError("ATOM_HUB_SCOPE must be 'all' or 'organizations'.")
         return cls(
+            archives=_archives(env.get("ATOM_ARCHIVES") or ",".join(ARCHIVES)),
+            archive_days=_whole(env, "ATOM_ARCHIVE_DAYS", 7, most=31),
+            pull_workers=_whole(env, "ATOM_PULL_WORKERS", 4, most=64),
+            accepted_shrinks=_days(env.get("ATOM_ACCEPT_SHRINK") or ""),
             world=world,
             home=home,
             seed=seed,
@@ -177,6 +212,31 @@ def _schedules(text: str) -> frozenset[str]:
             " separated by commas, or all."
         )
     return frozenset(SCHEDULES if "all" in names else names)
+
+
+def _archives(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names or len(set(names)) < len(names) or not set(names) <= set(ARCHIVES):
+        raise SettingsError(
+            f"ATOM_ARCHIVES is {text!r}; write some of {', '.join(ARCHIVES)}, each once, separated by commas."
+        )
+    return names
+
+
+def _whole(env: Mapping[str, str], name: str, default: int, *, most: int) -> int:
+    text = env.get(name) or str(default)
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise SettingsError(f"{name} is {text!r}; write a whole number from 1 to {most}.")
+    return int(text)
+
+
+def _days(text: str) -> frozenset[date]:
+    try:
+        return frozenset(date.fromisoformat(day.strip()) for day in text.split(",") if day.strip())
+    except ValueError as error:
+        raise SettingsError(
+            f"ATOM_ACCEPT_SHRINK is {text!r}; write days such as 2026-08-12, separated by commas."
+        ) from error
 
 
 def _instant(text: str | None) -> datetime | None:

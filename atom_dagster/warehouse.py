@@ -248,11 +248,12 @@ def replace_month(
     tables: Iterable[str],
     pulls: Iterable[Mapping[str, Any]],
     reader: str,
-    read: Callable[[str], Reading],
+    read: Callable[[str], Iterable[Reading]],
 ) -> MonthLoad:
     """Make one month of a source's tables hold exactly these pulls, in one transaction.
 
-    Rows of pulls that the same reader has loaded before stay; only new pulls are read, one at a time.
+    Rows of pulls that the same reader has loaded before stay; only new pulls are read, one piece at a
+    time: a snapshot of the whole Hub never stands in memory.
 
     Args:
         connection: A writing connection.
@@ -261,10 +262,11 @@ def replace_month(
         tables: Raw tables the source fills.
         pulls: ``raw.pulls`` records of the pulls the rows come from.
         reader: Digest of the code that turns answers into rows: other code, other rows.
-        read: Gives the reading of a pull by its id. A failure leaves the month as it was.
+        read: Gives the readings of a pull by its id, piece by piece; no two pieces share a key. A failure
+            leaves the month as it was.
 
     Raises:
-        DuplicateKey: two rows of a pull have one key; the month stays as it was.
+        DuplicateKey: two rows of a piece have one key; the month stays as it was.
     """
     tables, pulls = list(tables), list(pulls)
     key = month or date(1, 1, 1)
@@ -288,18 +290,20 @@ def replace_month(
         for record in sorted(pulls, key=lambda record: str(record["pull_id"])):
             if record["pull_id"] in held:
                 continue
-            reading = read(str(record["pull_id"]))
-            for name, frame in reading.frames.items():
-                dated = TABLES[name].dated_by
-                if month is not None and dated is not None:
-                    frame = frame.filter(pl.col(dated).dt.month_start() == month)
-                _require_key(name, frame)
-                _insert(connection, name, frame)
-            rejected += len(reading.quarantine)
-            for name in ("pulls", "quarantine"):
-                connection.execute(f"delete from raw.{name} where pull_id = ?", [record["pull_id"]])
+            connection.execute("delete from raw.pulls where pull_id = ?", [record["pull_id"]])
             _insert(connection, "pulls", pl.DataFrame([record], schema=PULLS.schema))
-            _insert(connection, "quarantine", reading.quarantine)
+            is_shared = _stands_elsewhere(connection, scope, key, reader, str(record["pull_id"]))
+            if not is_shared:
+                connection.execute("delete from raw.quarantine where pull_id = ?", [record["pull_id"]])
+            for reading in read(str(record["pull_id"])):
+                for name, frame in reading.frames.items():
+                    dated = TABLES[name].dated_by
+                    if month is not None and dated is not None:
+                        frame = frame.filter(pl.col(dated).dt.month_start() == month)
+                    _require_key(name, frame)
+                    _insert(connection, name, frame)
+                rejected += len(reading.quarantine)
+                _insert(connection, "quarantine", reading.quarantine, is_new_only=is_shared)
         connection.execute(
             "insert or replace into raw.loads values (?, ?, ?, ?)", [scope, key, reader, wanted]
         )
@@ -341,13 +345,31 @@ def _require_key(name: str, frame: pl.DataFrame) -> None:
         )
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, table: str, frame: pl.DataFrame) -> None:
-    if frame.is_empty():
+def _stands_elsewhere(
+    connection: duckdb.DuckDBPyConnection, scope: str, key: date, reader: str, pull_id: str
+) -> bool:
+    """Whether the same reader has loaded a pull of many months into another month before.
+
+    What was set aside of it then must stay: a reading by month names only that month's rows.
+    """
+    found = connection.execute(
+        "select 1 from raw.loads where scope = ? and month <> ? and reader = ?"
+        " and list_contains(pull_ids, ?) limit 1",
+        [scope, key, reader, pull_id],
+    ).fetchall()
+    return bool(found)
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection, table: str, incoming: pl.DataFrame, *, is_new_only: bool = False
+) -> None:
+    """Append a frame; with ``is_new_only`` the rows that do not stand there yet."""
+    if incoming.is_empty():
         return
-    names = ", ".join(_quoted(name) for name in frame.columns)
-    connection.register("incoming", frame)
-    connection.execute(f"insert into raw.{table} ({names}) select {names} from incoming")
-    connection.unregister("incoming")
+    names = ", ".join(_quoted(name) for name in incoming.columns)
+    unless = f" anti join raw.{table} using ({names})" if is_new_only else ""
+    # The query finds the frame by its name here: a registered one is held until the transaction ends.
+    connection.execute(f"insert into raw.{table} ({names}) select {names} from incoming{unless}")
 
 
 def _count(connection: duckdb.DuckDBPyConnection, tables: list[str], month: date | None) -> dict[str, int]:

@@ -26,8 +26,8 @@ from dagster_dbt import (
 )
 
 from atom_dagster import inputs, progress
-from atom_dagster.assets.raw import WRITER_POOL
 from atom_dagster.inputs import DBT_TARGET, build_vars, project_digest
+from atom_dagster.pool import WRITER_POOL
 from atom_dagster.preview import markdown_table
 from atom_dagster.resources import Home
 from atom_dagster.settings import DBT_PROJECT, Settings

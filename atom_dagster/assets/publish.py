@@ -19,7 +19,7 @@ import dagster as dg
 import duckdb
 
 from atom_dagster import __version__, inputs, rules
-from atom_dagster.assets.raw import WRITER_POOL
+from atom_dagster.pool import WRITER_POOL
 from atom_dagster.preview import markdown_table
 from atom_dagster.resources import Home
 from atom_dagster.settings import Settings

@@ -7,8 +7,7 @@ answer understood (``sources``), or how rows are stored (``warehouse``).
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,51 +16,23 @@ import dagster as dg
 import duckdb
 
 from atom_dagster import attempts, checks, progress, sources
+from atom_dagster.gathering import FAULTS, Gathered, Place, gather_hub, gather_rankings
 from atom_dagster.landing import Landing, LandingError, Pull
-from atom_dagster.partitions import MONTHLY, month_of, months_between, next_month, spans
+from atom_dagster.partitions import MONTHLY, spans
+from atom_dagster.pool import WRITER_POOL, writer_slot
 from atom_dagster.preview import markdown_table
 from atom_dagster.resources import Home, World
-from atom_dagster.settings import Endpoints, Settings
-from atom_dagster.sources import (
-    NotObservable,
-    RateLimited,
-    SourceError,
-    Unreachable,
-    archive,
-    hub,
-    openrouter,
-    registry,
-)
+from atom_dagster.sources import archive, hub, openrouter, registry
 from atom_dagster.sources.tables import TABLES, Reading
-from atom_dagster.warehouse import DuplicateKey, MonthLoad, replace_month, sql_type, within
+from atom_dagster.warehouse import MonthLoad, replace_month, sql_type, within
 
-WRITER_POOL = "duckdb_writer"
 LIST_UNOBSERVABLE = {"atom/unobservable": "list"}
 """Run tag of those who ask for everything: months no source can observe are listed, not failed."""
 
-REFRESHED_DAYS = 45
-"""OpenRouter restates past days: every pull asks again for the months that ended less than this ago."""
-
-FAULTS = (SourceError, LandingError, DuplicateKey)
-"""What may go wrong with one pull without costing its neighbours."""
-
-SILENCES = 3
-"""Snapshots in a row that nobody answers for, after which the archive is asked for no more."""
+Read = Callable[[Pull, date | None], Iterable[Reading]]
+"""A pull's rows, piece by piece; of a pull of many months those of the month given, or all."""
 
 _OWNERS = ["team:atom"]
-
-
-@dataclass
-class Gathered:
-    """What a source holds for the months asked: pulls by month, and why a month has none."""
-
-    by_month: dict[date, list[Pull]] = field(default_factory=dict)
-    failed: dict[date, str] = field(default_factory=dict)
-    unobservable: dict[date, str] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
-    """Faults that belong to no single month, such as an archive that cannot be listed."""
-    listed: list[date] = field(default_factory=list)
-    """Days the archive has a folder for."""
 
 
 def _spec(table: str, **options: Any) -> dg.AssetSpec:
@@ -92,7 +63,7 @@ def _spec(table: str, **options: Any) -> dg.AssetSpec:
     check_specs=checks.specs_of("hf_models", "hf_derivatives"),
     partitions_def=MONTHLY,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    pool=WRITER_POOL,
+    pool="hub",  # a source's quota is one; its load claims the writer's pool (see ``pool``)
 )
 def hub_assets(context: dg.AssetExecutionContext, home: Home, world: World) -> Iterator[dg.AssetCheckResult]:
     """Hub readings: the archive's snapshots of each month asked and, for the current one, the live Hub."""
@@ -101,8 +72,8 @@ def hub_assets(context: dg.AssetExecutionContext, home: Home, world: World) -> I
         home,
         scope="hub",
         tables=("hf_models", "hf_derivatives", "hf_probes"),
-        gather=lambda months: gather_hub(months, home, world.endpoints, context.log.warning),
-        read=lambda pull: hub.read(pull) if pull.source == "hub_live" else archive.read(pull),
+        gather=lambda months: gather_hub(months, _place(home), world.endpoints, context.log.warning),
+        read=_read_hub,
     )
 
 
@@ -112,19 +83,27 @@ def hub_assets(context: dg.AssetExecutionContext, home: Home, world: World) -> I
     check_specs=checks.specs_of("openrouter_tokens"),
     partitions_def=MONTHLY,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    pool=WRITER_POOL,
+    pool="openrouter",
 )
 def openrouter_tokens_asset(
     context: dg.AssetExecutionContext, home: Home, world: World
 ) -> Iterator[dg.AssetCheckResult]:
     """Tokens by model and day. OpenRouter serves its own history from 2025-01-01 and restates it."""
+    readings: dict[str, Reading] = {}
+
+    def once(pull: Pull) -> Reading:
+        if pull.pull_id not in readings:
+            readings[pull.pull_id] = openrouter.read_rankings(pull)
+        return readings[pull.pull_id]
+
     yield from _materialize_months(
         context,
         home,
         scope="openrouter",
         tables=("openrouter_tokens",),
-        gather=lambda months: gather_rankings(months, home, world.endpoints),
-        read=openrouter.read_rankings,
+        gather=lambda months: gather_rankings(months, _place(home), world.endpoints),
+        # A pull spans many months; it is read once a step.
+        read=lambda pull, _month: [once(pull)],
     )
 
 
@@ -144,7 +123,7 @@ def openrouter_models_asset(
         scope="openrouter_models",
         tables=("openrouter_models",),
         pull=lambda: openrouter.pull_catalogues(world.endpoints, home.landing, now=home.settings.now),
-        read=openrouter.read_catalogue,
+        read=lambda pull, _month: [openrouter.read_catalogue(pull)],
     )
 
 
@@ -178,7 +157,7 @@ def registry_assets(
             "release_date_corrections",
         ),
         pull=lambda: [registry.pull(world.endpoints, home.landing, now=home.settings.now)],
-        read=registry.read,
+        read=lambda pull, _month: [registry.read(pull)],
     )
 
 
@@ -198,204 +177,12 @@ ASSETS: list[dg.AssetsDefinition | dg.AssetSpec] = [
 ]
 
 
-def gather_hub(
-    months: Sequence[date],
-    home: Home,
-    endpoints: Endpoints,
-    warn: Callable[[str], None],
-) -> Gathered:
-    """Pull what is missing of the Hub for these months, then say what landing holds for each."""
-    landing, settings = home.landing, home.settings
-    gathered = Gathered()
-    wanted = set(months)
-    if month_of(settings.today()) in wanted and endpoints.hub:
-        _pull_live_hub(home, endpoints, landing, settings, gathered)
-    if endpoints.archive:
-        _pull_snapshots(wanted, endpoints, landing, settings, gathered, warn)
-
-    observed: dict[date, list[Pull]] = {}
-    for pull in landing.pulls("hub_archive"):
-        observed.setdefault(month_of(archive.observed_on(pull)), []).append(pull)
-    for pull in landing.pulls("hub_live"):
-        observed.setdefault(month_of(date.fromisoformat(pull.facts["observed_on"])), []).append(pull)
-    known = sorted({*observed, *map(month_of, gathered.listed)})
-    span = f"{known[0]:%Y-%m} to {known[-1]:%Y-%m}" if known else "no month"
-    for month in months:
-        if month in gathered.failed:
-            continue
-        if month in observed:
-            gathered.by_month[month] = observed[month]
-        elif gathered.errors:  # the archive might have observed it, and could not be asked
-            gathered.failed[month] = gathered.errors[0]
-        else:
-            gathered.unobservable[month] = (
-                f"No source of Hub readings can observe {month:%Y-%m}: the live Hub knows only now,"
-                f" and the archive and landing of this world hold {span}."
-            )
-    return gathered
+def _place(home: Home) -> Place:
+    return Place(home.landing, home.settings, home.warehouse)
 
 
-def _pull_live_hub(
-    home: Home, endpoints: Endpoints, landing: Landing, settings: Settings, gathered: Gathered
-) -> None:
-    tracked, organizations = [], []
-    if home.warehouse.path.exists():
-        with home.warehouse.reading("the list of tracked models") as connection:
-            newest = "qualify as_of = max(as_of) over ()"
-            tracked = [
-                row[0]
-                for row in connection.execute(
-                    f"select model_id, as_of from raw.tracked_models {newest} order by 1"
-                ).fetchall()
-            ]
-            organizations = [
-                row[0]
-                for row in connection.execute(
-                    f"select hf_org, as_of from raw.organization_regions {newest} order by 1"
-                ).fetchall()
-            ]
-    try:
-        hub.pull(
-            endpoints,
-            landing,
-            now=settings.now,
-            scope=settings.hub_scope,
-            organizations=organizations,
-            tracked=tracked,
-            progress=lambda what, done, total: progress.report(f"Hub {what}", done, total),
-        )
-    except FAULTS as error:
-        gathered.failed[month_of(settings.today())] = str(error)
-
-
-def _pull_snapshots(
-    wanted: set[date],
-    endpoints: Endpoints,
-    landing: Landing,
-    settings: Settings,
-    gathered: Gathered,
-    warn: Callable[[str], None],
-) -> None:
-    assert endpoints.archive is not None  # noqa: S101 - the caller asked
-    problems: list[str] = []
-    try:
-        listed = archive.snapshots(endpoints, problems=problems)
-    except FAULTS as error:
-        gathered.errors.append(str(error))
-        return
-    gathered.listed = [snapshot.folder_date for snapshot in listed]
-    for problem in problems:
-        warn(problem)
-    reach = timedelta(days=6 if endpoints.archive.folder_date_is == "week_start" else 0)
-    landed = landing.pulls("hub_archive")
-    held = {(pull.facts["folder_date"], pull.pages[0].bytes, pull.facts["oid"]) for pull in landed}
-    missing = [
-        snapshot
-        for snapshot in listed
-        if {month_of(snapshot.folder_date), month_of(snapshot.folder_date + reach)} & wanted
-        and (snapshot.folder_date.isoformat(), snapshot.size, snapshot.oid) not in held
-    ]
-    silences = 0
-    for done, snapshot in enumerate(missing):
-        progress.report("Hub archive", done, len(missing))
-        earlier = [pull for pull in landed if pull.facts["folder_date"] < snapshot.folder_date.isoformat()]
-        previous = max(earlier, key=lambda pull: pull.facts["folder_date"], default=None)
-        try:
-            landed.append(
-                archive.pull(
-                    endpoints,
-                    landing,
-                    snapshot,
-                    now=settings.now,
-                    previous_rows=previous.facts["rows"] if previous else None,
-                )
-            )
-            silences = 0
-        except FAULTS as error:
-            silences = silences + 1 if isinstance(error, Unreachable) else 0
-            # Who does not answer, or says "later", is not asked a hundred times more.
-            ends = silences == SILENCES or isinstance(error, RateLimited)
-            for left in missing[done:] if ends else [snapshot]:
-                gathered.failed.setdefault(month_of(left.folder_date), str(error))
-            if ends:
-                break
-    if missing:
-        progress.report("Hub archive", len(missing), len(missing))
-
-
-def gather_rankings(months: Sequence[date], home: Home, endpoints: Endpoints) -> Gathered:
-    """Pull what is missing or may have been restated of OpenRouter, then say what landing holds."""
-    landing, settings = home.landing, home.settings
-    gathered = Gathered()
-    yesterday = settings.today() - timedelta(days=1)
-    first, last = endpoints.rankings_span or (openrouter.FIRST_DAY, yesterday)
-    held = _rankings_by_month(landing)
-    in_reach = [month for month in months if month_of(first) <= month <= last]
-    # The months that may be restated are asked for by themselves: the same question tomorrow, and no
-    # new pull as long as the answer is the same.
-    stale = yesterday - timedelta(days=REFRESHED_DAYS)
-    whole = _wholly_asked(landing, first, last)
-    unheld = [month for month in in_reach if month not in whole and next_month(month) <= stale]
-    restated = [month for month in in_reach if next_month(month) > stale]
-    asked = unheld + restated
-    refusal: str | None = None
-    for span in (unheld, restated):
-        if not span:
-            continue
-        try:
-            openrouter.pull_rankings(
-                endpoints,
-                landing,
-                now=settings.now,
-                start=max(min(span), first),
-                end=min(next_month(max(span)) - timedelta(days=1), last),
-                progress=lambda what, done, total: progress.report(f"OpenRouter {what}", done, total),
-            )
-        except FAULTS as error:
-            # Old months may be out of reach, as they are without a key; the newest never are.
-            if isinstance(error, NotObservable) and span is unheld:
-                refusal = str(error)
-            else:
-                gathered.errors.append(str(error))
-    if asked:
-        held = _rankings_by_month(landing)
-    for month in months:
-        if month in held:
-            gathered.by_month[month] = held[month]
-        elif gathered.errors and month in asked:
-            gathered.failed[month] = gathered.errors[0]
-        else:
-            gathered.unobservable[month] = refusal or (
-                f"OpenRouter's rankings cannot observe {month:%Y-%m}: here they run from {first} to {last}."
-            )
-    return gathered
-
-
-def _wholly_asked(landing: Landing, first: date, last: date) -> set[date]:
-    """Months that one pull asked for to their end, as far as they can be asked for.
-
-    By the days asked, not the days that came: some are missing at the source.
-    """
-    whole = set()
-    for pull in _rankings(landing):
-        start, end = (date.fromisoformat(pull.facts[edge]) for edge in ("start", "end"))
-        for month in months_between(start, end):
-            month_end = next_month(month) - timedelta(days=1)
-            if start <= max(month, first) and end >= min(month_end, last):
-                whole.add(month)
-    return whole
-
-
-def _rankings(landing: Landing) -> list[Pull]:
-    return landing.pulls("openrouter_rankings") + landing.pulls("openrouter_export")
-
-
-def _rankings_by_month(landing: Landing) -> dict[date, list[Pull]]:
-    by_month: dict[date, list[Pull]] = {}
-    for pull in _rankings(landing):
-        for month in months_between(*openrouter.days(pull)):
-            by_month.setdefault(month, []).append(pull)
-    return by_month
+def _read_hub(pull: Pull, month: date | None) -> Iterable[Reading]:
+    return [hub.read(pull)] if pull.source == "hub_live" else archive.read(pull, month)
 
 
 def _materialize_months(
@@ -405,25 +192,15 @@ def _materialize_months(
     scope: str,
     tables: tuple[str, ...],
     gather: Callable[[Sequence[date]], Gathered],
-    read: Callable[[Pull], Reading],
+    read: Read,
 ) -> Iterator[dg.AssetCheckResult]:
     months = [date.fromisoformat(key) for key in context.partition_keys]
     gathered = gather(months)
-    readings: dict[str, Reading] = {}
-
-    def reading_of(pull: Pull) -> Reading:
-        # A pull of OpenRouter spans many months; it is read once a step.
-        if pull.pull_id not in readings:
-            if pull.source.startswith("hub"):
-                readings.clear()
-            readings[pull.pull_id] = read(pull)
-        return readings[pull.pull_id]
-
-    with home.warehouse.writing(f"load of {scope}") as connection:
+    with writer_slot(context, scope), home.warehouse.writing(f"load of {scope}") as connection:
         for done, (month, pulls) in enumerate(sorted(gathered.by_month.items())):
             progress.report(f"load {scope}", done, len(gathered.by_month))
             try:
-                loaded = _replace(connection, home.landing, scope, month, tables, pulls, reading_of)
+                loaded = _replace(connection, home.landing, scope, month, tables, pulls, read)
             except FAULTS as error:
                 gathered.failed[month] = str(error)
                 continue
@@ -488,7 +265,7 @@ def _materialize_whole(
     scope: str,
     tables: tuple[str, ...],
     pull: Callable[[], list[Pull]],
-    read: Callable[[Pull], Reading],
+    read: Read,
 ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
     landing = home.landing
     try:
@@ -514,14 +291,14 @@ def _replace(
     month: date | None,
     tables: Iterable[str],
     pulls: list[Pull],
-    read: Callable[[Pull], Reading],
+    read: Read,
 ) -> MonthLoad:
     by_id = {pull.pull_id: pull for pull in pulls}
 
-    def verified(pull_id: str) -> Reading:
+    def verified(pull_id: str) -> Iterable[Reading]:
         if damage := landing.verify(by_id[pull_id]):
             raise LandingError(" ".join(damage))
-        return read(by_id[pull_id])
+        return read(by_id[pull_id], month)
 
     return replace_month(
         connection,

@@ -9,9 +9,9 @@ from datetime import date
 import dagster as dg
 
 from atom_dagster import status as survey
-from atom_dagster.assets.raw import WRITER_POOL
 from atom_dagster.drawing import COLUMNS, LEGEND, mark, matrix, remarks
 from atom_dagster.partitions import spans
+from atom_dagster.pool import WRITER_POOL
 from atom_dagster.preview import markdown_table
 from atom_dagster.resources import Home
 

@@ -32,5 +32,9 @@ class BadAnswer(SourceError):
     """What came is not what the service's interface promises."""
 
 
+class Missing(BadAnswer):
+    """The service answers that it has no such thing (404, 410)."""
+
+
 class NotObservable(SourceError):
     """The source cannot observe what was asked for, and never will."""

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from atom_dagster import __version__
-from atom_dagster.sources import BadAnswer, RateLimited, Refused, SourceError, Unreachable
+from atom_dagster.sources import BadAnswer, Missing, RateLimited, Refused, SourceError, Unreachable
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
@@ -314,9 +314,8 @@ def refusal(service: Service, answer: Answer, *, has_credential: bool) -> Source
             advice = f"set {service.variable}"
         return Refused(f"{service.name} refused {path} with status {answer.status}; {advice}.")
     said = _said(answer.body)
-    return BadAnswer(
-        f"{service.name} answered {path} with status {answer.status}{f' ({said})' if said else ''}."
-    )
+    kind = Missing if answer.status in {404, 410} else BadAnswer
+    return kind(f"{service.name} answered {path} with status {answer.status}{f' ({said})' if said else ''}.")
 
 
 def parse_json(service: Service, answer: Answer) -> Any:

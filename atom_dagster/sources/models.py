@@ -9,7 +9,7 @@ stay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -64,27 +64,30 @@ RAW = pl.Schema(_FIELDS)
 """The columns of a page given to ``Collector.add``. The instant and the counts may also be text,
 and the counts any number; whatever does not fit is set aside."""
 
+_ONCE = ("model_id", "observed_on")
+"""What one pull may say once."""
 _COUNTS = ("downloads", "downloadsAllTime", "likes")
 _LARGEST = 2.0**63
 
 
 @dataclass
 class Collector:
-    """Gathers pages into one ``Reading``.
+    """Gathers pages into readings: all of them at the end, or piece by piece.
 
     Attributes:
-        source: hub_live or hub_archive.
+        source: hub_live, or the archive's name.
         pull_id: where the rows come from.
-        observed_on: the day the counters stand at.
-        latest: the last day a model may claim to be created on.
-        folder_date: the archive's folder, None for live pulls.
+        observed_on: the day the counters stand at; None when each row says so itself.
+        latest: the last day a model may claim to be created, or read, on.
+        folder_date: the archive's folder or revision, None for live pulls and series.
     """
 
     source: str
     pull_id: str
-    observed_on: date
+    observed_on: date | None
     latest: date
     folder_date: date | None = None
+    _seen: pl.DataFrame | None = None
     _models: list[pl.DataFrame] = field(default_factory=list)
     _edges: list[pl.DataFrame] = field(default_factory=list)
     _rejects: list[tuple[str, str, str]] = field(default_factory=list)
@@ -94,11 +97,14 @@ class Collector:
         """Take one page.
 
         Args:
-            raw: columns of ``RAW`` and ``position``, the row's place in its page.
+            raw: columns of ``RAW`` and ``position``, the row's place in its page; ``observed_on`` as well
+                when the collector has none.
             payloads: the rows at some positions as JSON, as received.
         """
         number = len(self._payloads)
         self._payloads.append(payloads)
+        if self.observed_on is not None:
+            raw = raw.with_columns(observed_on=pl.lit(self.observed_on, pl.Date))
         rows = raw.with_columns(
             created=instant(raw, "createdAt"),
             **{f"{name}_value": whole(raw, name) for name in (*_COUNTS, "safetensors_total")},
@@ -115,6 +121,7 @@ class Collector:
             good.select(
                 "page",
                 "position",
+                "observed_on",
                 "created",
                 model_id="id",
                 hf_id="_id",
@@ -141,19 +148,35 @@ class Collector:
         """The ids collected so far."""
         return pl.concat([page["model_id"] for page in self._models] or [pl.Series([], dtype=pl.String)])
 
+    def take(self) -> Reading:
+        """The typed rows since the last call, so that a large file never stands in memory as a whole.
+
+        Of several rows with one id and day the first stays, the others are set aside, whatever piece
+        they are in.
+        """
+        reading = self.reading()
+        new = reading.frames[HF_MODELS.name].select(**_fingerprint()).sort("first")
+        self._seen = new if self._seen is None else self._seen.merge_sorted(new, "first")
+        self._models, self._edges, self._rejects, self._payloads = [], [], [], []
+        return reading
+
     def reading(self) -> Reading:
-        """The typed rows. Of several rows with one id the first stays, the others are set aside."""
+        """The typed rows. Of several rows with one id and day the first stays, the others are set aside."""
         if not self._models:
             return Reading(
                 {t.name: t.schema.to_frame() for t in (HF_MODELS, HF_DERIVATIVES)},
                 QUARANTINE.schema.to_frame(),
             )
-        models = pl.concat(self._models)
-        is_first = pl.col("model_id").is_first_distinct()
-        repeated = models.filter(~is_first)
+        models = pl.concat(self._models).with_columns(is_again=~pl.struct(_ONCE).is_first_distinct())
+        if self._seen is not None and self._seen.height:
+            asked = models.select(**_fingerprint())
+            at = self._seen["first"].search_sorted(asked["first"]).clip(0, self._seen.height - 1)
+            is_known = (self._seen[at] == asked).fold(lambda first, second: first & second)
+            models = models.with_columns(pl.col("is_again") | is_known)
+        repeated = models.filter("is_again")
         if repeated.height:
             self._reject(HF_MODELS.name, repeated.with_columns(reason=pl.lit("duplicate", pl.String)))
-            models = models.filter(is_first)
+            models = models.filter(~pl.col("is_again"))
         found = pl.concat(self._edges).join(
             models, on=["page", "position"], how="inner", maintain_order="left"
         )
@@ -163,7 +186,6 @@ class Collector:
             self.reject(HF_DERIVATIVES.name, "unknown_relation", payload.write_ndjson().strip())
         constants = {
             "source": pl.lit(self.source),
-            "observed_on": pl.lit(self.observed_on, pl.Date),
             "folder_date": pl.lit(self.folder_date, pl.Date),
             "pull_id": pl.lit(self.pull_id),
             "created_at": pl.col("created"),
@@ -201,9 +223,20 @@ class Collector:
             pl.when(pl.col("createdAt").is_not_null() & pl.col("created").is_null()).then(
                 pl.lit("not_a_date")
             ),
+            pl.when(pl.col("observed_on").is_null()).then(pl.lit("not_a_date")),
             pl.when(pl.col("created").dt.date() > self.latest).then(pl.lit("future_date")),
+            # The day of a whole pull was judged when it was pulled.
+            pl.when(pl.lit(self.observed_on is None) & (pl.col("observed_on") > self.latest)).then(
+                pl.lit("future_date")
+            ),
             pl.lit(None, pl.String),
         )
+
+
+def _fingerprint() -> dict[str, pl.Expr]:
+    """128 bits of what one pull may say once: millions of ids as text would take most of the memory."""
+    key = pl.struct(_ONCE)
+    return {"first": key.hash(seed=1), "second": key.hash(seed=2)}
 
 
 def edges(rows: pl.DataFrame) -> pl.DataFrame:
@@ -309,16 +342,24 @@ def instant_of_text(column: pl.Expr) -> pl.Expr:
     )
 
 
-def check_spelling(who: str, names: Sequence[str], required: Sequence[str]) -> None:
-    """Refuse fields that are missing, or spelled as the Hub never spelled them.
+def check_spelling(
+    who: str, names: Sequence[str], required: Sequence[str], among: Collection[str] = FIELDS
+) -> None:
+    """Refuse fields that are missing, or spelled as they never were.
+
+    Args:
+        who: named in the sentence.
+        names: the fields there are.
+        required: those that must be there.
+        among: those that are read, as they are spelled.
 
     Raises:
         BadAnswer: a required field is missing, or a known one was renamed (``pipelineTag``).
     """
-    plain = {_plain(name): name for name in FIELDS}
+    plain = {_plain(name): name for name in among}
     for name in names:
         meant = plain.get(_plain(name))
-        if meant and name not in FIELDS:
+        if meant and name not in among:
             raise BadAnswer(f"{who} has a field {name!r} where {meant!r} was expected.")
     missing = [name for name in required if name not in names]
     if missing:

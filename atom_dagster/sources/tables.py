@@ -45,7 +45,9 @@ def _required(type_: pl.DataType | type[pl.DataType], comment: str) -> Column:
 
 PULL_ID = _required(pl.String, "The pull this row came from; see raw.pulls.")
 SOURCE = _required(
-    pl.String, "hub_live, hub_archive, openrouter_rankings, openrouter_export, openrouter_models or registry."
+    pl.String,
+    "hub_live, hub_archive, hub_revisions, hub_series, openrouter_rankings, openrouter_export,"
+    " openrouter_models or registry.",
 )
 OBSERVED_ON = _required(pl.Date, "UTC day whose 00:00 the counters stand at (definitions 0.2, 1.1).")
 DOWNLOADS_30D = Column(pl.Int64, "Downloads in the 30 days before observed_on (Hub: downloads).")
@@ -62,7 +64,9 @@ HF_MODELS = Table(
         "model_id": _required(pl.String, "Repository id, organization/name, as read."),
         "hf_id": Column(pl.String, "The Hub's own _id, which survives renames."),
         "observed_on": OBSERVED_ON,
-        "folder_date": Column(pl.Date, "Archive folder the reading came from; NULL for live pulls."),
+        "folder_date": Column(
+            pl.Date, "Day of the archive's folder or revision; NULL for live pulls and series."
+        ),
         "created_at": CREATED_AT,
         "downloads_30d": DOWNLOADS_30D,
         "downloads_all_time": DOWNLOADS_ALL_TIME,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
 
 from atom_dagster.settings import Archive, Endpoints, Settings
 from atom_dagster.worlds.sample_truth import Truth, truth
@@ -17,15 +19,26 @@ __all__ = ["Truth", "open_world", "truth"]
 OPENROUTER = "https://openrouter.ai"
 REGISTRY = "https://raw.githubusercontent.com/Interconnects-AI/tracked-models/main"
 SNAPSHOTS = "hfmlsoc/hub_weekly_snapshots"
+REVISIONS = "cfahlgren1/hub-stats"
+SERIES = "mmpr/open_model_evolution_data"
 
 
 @contextmanager
 def open_world(settings: Settings) -> Iterator[Endpoints]:
     """The configured world's endpoints; a loopback server runs while the context lasts.
 
+    Of the world's archives those that settings name, in their order.
+
     Raises:
         SettingsError: a recorded world or a fault file is not as it should be.
     """
+    with _opened(settings) as endpoints:
+        found = {archive.name: archive for archive in endpoints.archives}
+        yield replace(endpoints, archives=tuple(found[name] for name in settings.archives if name in found))
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Endpoints]:
     if settings.kind == "live":
         yield live(settings)
     elif settings.kind == "recorded":
@@ -46,7 +59,25 @@ def live(settings: Settings) -> Endpoints:
         world=settings.world_name,
         is_synthetic=False,
         hub=settings.hub_endpoint,
-        archive=Archive(settings.hub_endpoint, SNAPSHOTS, "complete", "week_start"),
+        archives=(
+            Archive(settings.hub_endpoint, SNAPSHOTS, "complete", "week_start", since=date(2024, 7, 24)),
+            Archive(
+                settings.hub_endpoint,
+                REVISIONS,
+                "complete",
+                name="hub_revisions",
+                layout="revisions",
+                since=date(2024, 7, 24),
+            ),
+            Archive(
+                settings.hub_endpoint,
+                SERIES,
+                "selection",
+                name="hub_series",
+                layout="series",
+                since=date(2025, 2, 1),
+            ),
+        ),
         openrouter=OPENROUTER,
         catalogues=(f"{OPENROUTER}/api/v1/models",),
         registry=REGISTRY,

@@ -62,14 +62,14 @@ def open_recorded(settings: Settings) -> Iterator[Endpoints]:
     told = declaration(folder)
     recorded = Recorded(told)
     with serving(recorded, settings.now, settings.faults) as base:
-        archive = None
+        archives: tuple[Archive, ...] = ()
         if told.archive:
-            archive = Archive(f"{base}/archive", REPO, told.kind, told.folder_date_is)  # type: ignore[arg-type]
+            archives = (Archive(f"{base}/archive", REPO, told.kind, told.folder_date_is),)  # type: ignore[arg-type]
         yield Endpoints(
             world=settings.world_name,
             is_synthetic=False,
             hub=None,
-            archive=archive,
+            archives=archives,
             openrouter=f"{base}/openrouter",
             catalogues=tuple(
                 f"{base}/catalogues/{number}/api/v1/models" for number in range(len(told.catalogues))

@@ -1,7 +1,8 @@
 """The sample world: a small simulated Hub, archive, OpenRouter and registry. Synthetic throughout.
 
 Belongs here: starting the server over the generated files, OpenRouter's and the registry's wire
-formats. Does not belong here: the Hub's (``sample_hub``), the numbers (``sample_state``).
+formats. Does not belong here: the Hub's (``sample_hub``, ``sample_archives``), the numbers
+(``sample_state``).
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from typing import Any
 import polars as pl
 
 from atom_dagster.settings import Archive, Endpoints, Settings
-from atom_dagster.worlds import sample_openrouter
+from atom_dagster.worlds import sample_archives, sample_openrouter
 from atom_dagster.worlds.sample_facts import rows
 from atom_dagster.worlds.sample_generate import ensure
-from atom_dagster.worlds.sample_hub import REPO, Hub
-from atom_dagster.worlds.sample_state import State
+from atom_dagster.worlds.sample_hub import Hub
+from atom_dagster.worlds.sample_state import FIRST_OF_SERIES, FIRST_REVISION, State
 from atom_dagster.worlds.server import Answer, Request, json_answer, serving
 
 KEY = "sk-or-sample-not-a-secret"
@@ -39,7 +40,25 @@ def open_sample(settings: Settings) -> Iterator[Endpoints]:
             world=settings.world_name,
             is_synthetic=True,
             hub=f"{base}/hub",
-            archive=Archive(f"{base}/hub", REPO, "complete", "observed_on"),
+            archives=(
+                Archive(f"{base}/hub", sample_archives.SNAPSHOTS, "complete"),
+                Archive(
+                    f"{base}/hub",
+                    sample_archives.REVISIONS,
+                    "complete",
+                    name="hub_revisions",
+                    layout="revisions",
+                    since=FIRST_REVISION,
+                ),
+                Archive(
+                    f"{base}/hub",
+                    sample_archives.SERIES,
+                    "selection",
+                    name="hub_series",
+                    layout="series",
+                    since=FIRST_OF_SERIES,
+                ),
+            ),
             openrouter=f"{base}/openrouter",
             catalogues=(f"{base}/openrouter/api/v1/models",),
             registry=f"{base}/registry",
@@ -52,7 +71,7 @@ class Sample:
 
     def __init__(self, state: State, settings: Settings) -> None:
         self._state, self._settings = state, settings
-        self._hub = Hub(state)
+        self._hub, self._archives = Hub(state), sample_archives.Archives(state)
 
     def answer(self, request: Request) -> Answer:
         """One answer; 404 for a path no service has."""
@@ -60,7 +79,7 @@ class Sample:
         today = self._settings.today()
         found: Answer | None = None
         if room == "hub":
-            found = self._hub.answer(request, rest, today)
+            found = self._hub.answer(request, rest, today) or self._archives.answer(request, rest, today)
         elif room == "openrouter":
             found = self._openrouter(request, rest, today)
         elif room == "registry":

@@ -1,15 +1,12 @@
-"""The sample world's Hub API: lists of models, single models, and the archive's repository.
+"""The sample world's Hub API: lists of models and single models.
 
-Belongs here: the wire format of ``/api/models`` and of a dataset's tree and files. Does not belong
-here: the numbers (``sample_state``).
+Belongs here: the wire format of ``/api/models``. Does not belong here: the Hub's datasets
+(``sample_archives``), the numbers (``sample_state``).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -19,9 +16,8 @@ import polars as pl
 
 from atom_dagster.worlds.sample_facts import RENAMED_ON
 from atom_dagster.worlds.sample_state import State
-from atom_dagster.worlds.server import Answer, Request, json_answer
+from atom_dagster.worlds.server import Answer, Request, cursor_of, json_answer, offset_of
 
-REPO = "sample-world/hub_weekly_snapshots"
 MOST = 1000
 """Largest page."""
 LISTABLE = [
@@ -87,16 +83,10 @@ class Hub:
 
     def answer(self, request: Request, rest: str, today: date) -> Answer | None:
         """The answer to ``rest``, the path below /hub; None where there is none."""
-        tree = f"api/datasets/{REPO}/tree/main/models"
-        files = f"datasets/{REPO}/resolve/main/models"
         if rest == "api/models":
             return self._list(request, today)
         if rest.startswith("api/models/"):
             return self._one(request, rest.removeprefix("api/models/"), today)
-        if rest == tree or rest.startswith(tree + "/"):
-            return self._tree(request, rest.removeprefix(tree).strip("/"), today)
-        if rest.startswith(files + "/"):
-            return self._file(rest.removeprefix(files + "/"), today)
         return None
 
     def _list(self, request: Request, today: date) -> Answer:
@@ -122,14 +112,14 @@ class Hub:
             return json_answer({"error": f"Invalid sort: {request.one('sort')}"}, 400, bucket="api")
         descending = request.one("direction", "-1") != "1"
         frame = frame.sort(sort, "row", descending=[descending, descending], nulls_last=True)
-        start = _offset(request.one("cursor"))
+        start = offset_of(request.one("cursor"))
         if start is None:
             return json_answer({"error": "Invalid cursor"}, 400, bucket="api")
         page = frame.slice(start, limit)
         headers = {}
         if start + limit < frame.height:
             query = [(k, v) for k, v in request.query if k != "cursor"]
-            query.append(("cursor", _cursor(start + limit)))
+            query.append(("cursor", cursor_of(start + limit)))
             headers["Link"] = f'<{request.base}{request.path}?{urlencode(query)}>; rel="next"'
         return json_answer(
             [_model(row, asked or DEFAULT) for row in page.iter_rows(named=True)],
@@ -173,41 +163,6 @@ class Hub:
             .len()
         )
         return dict(counts.iter_rows())
-
-    def _tree(self, request: Request, below: str, today: date) -> Answer:
-        folders = [day for day in self._state.folders(today) if below in {"", day.isoformat()}]
-        if below and not folders:
-            return json_answer({"error": "Entry not found"}, 404, bucket="api")
-        is_recursive = request.one("recursive") == "true"
-        start = _offset(request.one("cursor")) or 0
-        limit = _limit(request)
-        entries: list[dict[str, Any]] = []
-        for day in folders:
-            if not below:
-                path = f"models/{day}"
-                entries.append({"type": "directory", "oid": _oid(path), "size": 0, "path": path})
-            if below or is_recursive:
-                path = f"models/{day}/models.parquet"
-                size = self._state.snapshot(day).stat().st_size
-                lfs = {"oid": _oid(f"{path} {size}"), "size": size, "pointerSize": 134}
-                entries.append({"type": "file", "oid": _oid(path), "size": size, "path": path, "lfs": lfs})
-        headers = {}
-        if start + limit < len(entries):
-            query = [(k, v) for k, v in request.query if k != "cursor"]
-            query.append(("cursor", _cursor(start + limit)))
-            headers["Link"] = f'<{request.base}{request.path}?{urlencode(query)}>; rel="next"'
-        return json_answer(entries[start : start + limit], headers=headers, bucket="api")
-
-    def _file(self, below: str, today: date) -> Answer | None:
-        folder, _, name = below.partition("/")
-        try:
-            day = date.fromisoformat(folder)
-        except ValueError:
-            return None
-        if name != "models.parquet" or day not in self._state.folders(today):
-            return json_answer({"error": "Entry not found"}, 404, bucket="resolvers")
-        body = self._state.snapshot(day).read_bytes()
-        return Answer(body, content_type="application/octet-stream", bucket="resolvers")
 
 
 def _refused(asked: Sequence[str], allowed: Sequence[str]) -> Answer | None:
@@ -269,20 +224,3 @@ def _limit(request: Request) -> int:
     """The page's size: what is asked for, at most the server's own."""
     asked = request.one("limit") or ""
     return max(1, min(int(asked), MOST)) if asked.isdigit() else MOST
-
-
-def _cursor(start: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps({"$after": start}).encode()).decode()
-
-
-def _offset(cursor: str | None) -> int | None:
-    if cursor is None:
-        return 0
-    try:
-        return int(json.loads(base64.urlsafe_b64decode(cursor))["$after"])
-    except (ValueError, KeyError, TypeError, binascii.Error):
-        return None
-
-
-def _oid(text: str) -> str:
-    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

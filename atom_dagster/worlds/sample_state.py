@@ -7,6 +7,7 @@ files. Does not belong here: HTTP (``sample``), how growth came about (``sample_
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,10 @@ from atom_dagster.worlds.sample_facts import RENAMED_ON, rows
 FIRST_FOLDER = date(2023, 11, 1)
 SIZES_SINCE, LINEAGE_SINCE, STRUCTS_SINCE = date(2024, 7, 24), date(2025, 2, 5), date(2025, 8, 6)
 """Folders from which the archive has safetensors, baseModels, and baseModels as a struct."""
+FIRST_REVISION, LAST_REVISION = date(2024, 4, 20), date(2024, 6, 10)
+"""Days from and to which hub-stats has a commit a day."""
+FIRST_OF_SERIES, LAST_OF_SERIES = date(2025, 2, 5), date(2025, 6, 25)
+"""Days from and to which the series has every week."""
 DIP_DAYS = 14
 SPIKE_DAYS = 10
 
@@ -106,16 +111,55 @@ class State:
 
     def snapshot(self, folder: date) -> Path:
         """The file of one folder, made when it is first asked for."""
-        path = self.folder / "archive" / f"{folder}.parquet"
+        is_copy = self._quirks.get(folder.isoformat()) == "repeats"
+        day = folder - timedelta(weeks=1) if is_copy else folder
+        return self._kept("archive", folder, lambda: self._archived(day))
+
+    def revisions(self, today: date) -> list[date]:
+        """The days up to ``today`` on which hub-stats was committed to."""
+        count = (min(today, LAST_REVISION) - FIRST_REVISION).days + 1
+        return [FIRST_REVISION + timedelta(days=n) for n in range(count)]
+
+    def revision(self, day: date) -> Path:
+        """The models.parquet of hub-stats as it was committed on a day."""
+        return self._kept("revisions", day, lambda: self._archived(day))
+
+    def series_days(self, today: date) -> list[date]:
+        """The days up to ``today`` that the series holds."""
+        count = (min(today, LAST_OF_SERIES) - FIRST_OF_SERIES).days // 7 + 1
+        return [FIRST_OF_SERIES + timedelta(weeks=n) for n in range(count)]
+
+    def series(self, days: Sequence[date]) -> Path:
+        """The series' file, which ends on the last of these days."""
+
+        def made() -> pl.DataFrame:
+            return pl.concat([self._of_series(day) for day in days])
+
+        return self._kept("series", days[-1], made)
+
+    def _kept(self, room: str, day: date, make: Callable[[], pl.DataFrame]) -> Path:
+        path = self.folder / room / f"{day}.parquet"
         if path.exists():
             return path
-        is_copy = self._quirks.get(folder.isoformat()) == "repeats"
-        frame = self._archived(folder - timedelta(weeks=1) if is_copy else folder)
+        frame = make()
         path.parent.mkdir(exist_ok=True)
         draft = path.with_name(f".{path.name}.{id(frame)}")
         frame.write_parquet(draft, compression="zstd", compression_level=1)
         draft.replace(path)
         return path
+
+    def _of_series(self, day: date) -> pl.DataFrame:
+        """One day's rows of the series: all-time counters and what is said of the model's organization."""
+        return self._readings(day).select(
+            pl.col("hub_id").alias("_id"),
+            pl.col("id").alias("model"),
+            "author",
+            time=pl.lit(datetime(day.year, day.month, day.day), pl.Datetime("us")),
+            created=pl.when(~pl.col("hides_creation")).then("created_at"),
+            downloadsAllTime=pl.col("downloadsAllTime"),
+            annotator=pl.lit("sample"),
+            org_model=pl.col("author"),
+        )
 
     def _archived(self, folder: date) -> pl.DataFrame:
         """A folder's columns, which came and went over the years as in the real archive."""

@@ -27,6 +27,8 @@ somewhere; all rules that apply do so in order. Counting is by server, so by pro
 
 from __future__ import annotations
 
+import base64
+import binascii
 import gzip
 import hashlib
 import json
@@ -98,6 +100,21 @@ def json_answer(value: object, status: int = 200, **fields: Any) -> Answer:
     """A JSON answer."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return Answer(text.encode(), status, **fields)
+
+
+def cursor_of(start: int) -> str:
+    """A page's cursor, opaque as the Hub's are."""
+    return base64.urlsafe_b64encode(json.dumps({"$after": start}).encode()).decode()
+
+
+def offset_of(cursor: str | None) -> int | None:
+    """Where a cursor's page begins: 0 without one, None when it is none of ours."""
+    if cursor is None:
+        return 0
+    try:
+        return int(json.loads(base64.urlsafe_b64decode(cursor))["$after"])
+    except (ValueError, KeyError, TypeError, binascii.Error):
+        return None
 
 
 class Faults:

@@ -115,7 +115,7 @@ def place(
         faults.write_text(json.dumps(faults_are or []))
         environment = atom_environment(home, ATOM_FAULTS=str(faults), **SECRETS) | variables
         # The command line writes to the environment; the test's end takes it back.
-        for name in ("ATOM_WORLD", "ATOM_SEED", "DAGSTER_HOME"):
+        for name in ("ATOM_WORLD", "ATOM_SEED", "DAGSTER_HOME", "ATOM_ACCEPT_SHRINK"):
             monkeypatch.setenv(name, "")
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
@@ -237,6 +237,22 @@ def test_a_bad_pull_is_named_and_costs_nothing(place: Place, fault: str):
     assert place.held() == before
 
 
+def test_a_shrunken_snapshot_is_accepted_by_name(place: Place):
+    place.forget(FAR)
+    day = f"{FAR}-12"
+    rules = _spoilt_file(place, day, "half_rows", "half_rows")
+    asked = ("backfill", "--from", FAR, "--to", FAR)
+    ended = place.run(*asked, faults_are=rules)
+    _asked(ended, 3, f"run again with --accept-shrink {day}")
+    ended = place.run(*asked, "--accept-shrink", day, faults_are=rules)
+    _asked(ended, 0)
+    [manifest] = (place.home / "landing" / "hub_archive").glob(f"hub_archive-{day}-*/manifest.json")
+    facts = json.loads(manifest.read_text())["facts"]
+    assert facts["shrink_accepted_from_rows"] > 2 * facts["rows"]
+    [(rows,)] = place.warehouse("select count(*) from raw.hf_models where observed_on = ?", day)
+    assert rows == facts["rows"]
+
+
 def test_an_archive_that_answers_for_no_file_is_not_asked_for_all_of_them(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ):
@@ -250,12 +266,13 @@ def test_an_archive_that_answers_for_no_file_is_not_asked_for_all_of_them(
 
     monkeypatch.setattr(archive, "pull", counted)
     rules: list[Rule] = [{"path": "resolve/main/models", "status": 500, "retry_after": 0}]
-    ended = place.run("backfill", "--from", "2026-07", "--to", FAR, faults_are=rules)
+    one = {"ATOM_PULL_WORKERS": "1"}
+    ended = place.run("backfill", "--from", "2026-07", "--to", FAR, faults_are=rules, **one)
     _asked(ended, 3, "2026-07 … 2026-08: The Hub's archive keeps answering with status 500")
     assert len(asked) == 3
     asked.clear()
     rules = [{"path": "resolve/main/models", "status": 429, "retry_after": 4000}]
-    ended = place.run("backfill", "--from", "2026-07", "--to", FAR, faults_are=rules)
+    ended = place.run("backfill", "--from", "2026-07", "--to", FAR, faults_are=rules, **one)
     _asked(ended, 3, "2026-07 … 2026-08: The Hub's archive asks us to wait 4000 s")
     assert len(asked) == 1
 

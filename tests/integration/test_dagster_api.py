@@ -6,11 +6,14 @@ import json
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
 import pytest
 
+from atom_dagster import pool
+from atom_dagster.assets import raw
 from atom_dagster.assets.raw import hub_assets
 from atom_dagster.resources import Home, World
 from tests.conftest import Finished, atom_environment
@@ -112,3 +115,116 @@ def test_a_month_asked_for_by_name_that_nothing_observes_fails(
     [failure] = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     assert "No source of Hub readings can observe 2023-12" in failure.user_failure_data.description  # type: ignore[union-attr]
     assert not instance.get_materialized_partitions(HF_MODELS)
+
+
+def _readings(home: Path, *months: str) -> dict[tuple[str, str], int]:
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
+        found = connection.execute(
+            "select strftime(observed_on, '%Y-%m') as month, source, count(distinct observed_on)"
+            " from raw.hf_models where list_contains(?::varchar[], month) group by all",
+            [list(months)],
+        ).fetchall()
+    return {(month, source): days for month, source, days in found}
+
+
+@pytest.mark.parametrize(
+    ("month", "source", "folder_dates"),
+    [("2025-03", "hub_archive", 4), ("2024-05", "hub_revisions", 4), ("2025-04", "hub_series", 0)],
+)
+def test_a_month_is_filled_by_the_archive_that_holds_it(
+    empty_home: Path, instance: dg.DagsterInstance, month: str, source: str, folder_dates: int
+):
+    result = dg.materialize([hub_assets], partition_key=f"{month}-01", resources=RESOURCES, instance=instance)
+    assert result.success
+    assert _readings(empty_home, month) == {(month, source): 4}
+    with duckdb.connect(str(empty_home / "warehouse.duckdb"), read_only=True) as connection:
+        found = connection.execute(
+            "select count(distinct folder_date), count(downloads_all_time) > 1000, count(downloads_30d) = 0"
+            " from raw.hf_models"
+        ).fetchall()
+    assert found == [(folder_dates, True, source == "hub_series")]
+
+
+def test_two_archives_that_disagree_about_a_day_are_both_loaded(
+    empty_home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    def load() -> None:
+        # The rule that counters agree is violated, as it should be: the rows are loaded all the same.
+        dg.materialize(
+            [hub_assets],
+            partition_key="2024-06-01",
+            resources=RESOURCES,
+            instance=instance,
+            raise_on_error=False,
+        )
+        assert instance.get_materialized_partitions(HF_MODELS) == {"2024-06-01"}
+
+    monkeypatch.setenv("ATOM_ARCHIVES", "hub_revisions")
+    monkeypatch.setenv("ATOM_ARCHIVE_DAYS", "1")
+    load()
+    # The weekly copy of 2024-06-05 says another number of one model.
+    (empty_home / "faults.json").write_text(
+        json.dumps(
+            [
+                {"path": "tree/main/models", "replace": {'"size":': '"was":'}},
+                {"path": "resolve/main/models/2024-06-05", "corrupt": ["counters"]},
+            ]
+        )
+    )
+    monkeypatch.setenv("ATOM_ARCHIVES", "hub_archive,hub_revisions")
+    load()
+    with duckdb.connect(str(empty_home / "warehouse.duckdb"), read_only=True) as connection:
+        [(sources, apart)] = connection.execute(
+            "select count(distinct source), count(distinct downloads_all_time) from raw.hf_models"
+            " where observed_on = date '2024-06-05' and model_id = 'mistralai/Mistral-7B-v0.1'"
+        ).fetchall()
+    assert (sources, apart) == (2, 2)
+
+
+def test_only_the_load_holds_the_writers_pool(
+    empty_home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    """While a source is pulled others may load, and who loads is seen in the queue."""
+    storage = instance.event_log_storage
+    storage.set_concurrency_slots("duckdb_writer", 1)
+    held: dict[str, list[str]] = {}
+
+    def note(when: str) -> None:
+        info = storage.get_concurrency_info("duckdb_writer")
+        held[when] = [slot.step_key for slot in info.claimed_slots]
+
+    gather, replace = raw.gather_hub, raw.replace_month
+
+    def gathering(*arguments: Any) -> Any:
+        note("pull")
+        return gather(*arguments)
+
+    def loading(*arguments: Any, **options: Any) -> Any:
+        note("load")
+        return replace(*arguments, **options)
+
+    monkeypatch.setattr(raw, "gather_hub", gathering)
+    monkeypatch.setattr(raw, "replace_month", loading)
+    result = dg.materialize([hub_assets], partition_key="2025-06-01", resources=RESOURCES, instance=instance)
+    assert result.success
+    note("end")
+    assert held == {"pull": [], "load": ["hub (load)"], "end": []}
+
+
+def test_a_load_waits_for_its_turn_in_the_pool(
+    empty_home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    storage = instance.event_log_storage
+    storage.set_concurrency_slots("duckdb_writer", 1)
+    assert storage.claim_concurrency_slot("duckdb_writer", "another-run", "dbt").is_claimed
+    waited: list[float] = []
+
+    def passing(seconds: float) -> None:
+        waited.append(seconds)
+        assert not (empty_home / "warehouse.duckdb").exists()
+        storage.free_concurrency_slots_for_run("another-run")
+
+    monkeypatch.setattr(pool.time, "sleep", passing)
+    result = dg.materialize([hub_assets], partition_key="2025-06-01", resources=RESOURCES, instance=instance)
+    assert result.success
+    assert waited

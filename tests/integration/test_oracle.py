@@ -25,7 +25,7 @@ from tests.oracle.compare import Row, differences, unequal
 
 SEEDS = DBT_PROJECT / "seeds"
 COMPLETE = {
-    "sample": ("hub_live", "hub_archive"),
+    "sample": ("hub_live", "hub_archive", "hub_revisions"),
     "recorded": ("hub_live",),
     "troubled": ("hub_live",),
 }

@@ -43,4 +43,4 @@ def test_status_and_doctor_answer(sample):
     assert "synthetic" in status.stdout
     doctor = atom("doctor", environment=sample.environment)
     assert doctor.returncode == 0, doctor.stdout
-    assert "the archive answers: 158 snapshots" in doctor.stdout
+    assert "hub_archive answers: 148 snapshots" in doctor.stdout

@@ -26,7 +26,7 @@ class Switches:
     chain_bracket_days: int = 14
     min_matched: float = 0.5
     ram_max_bound_ratio: float = 3.0
-    source_order: tuple[str, ...] = ("hub_live", "hub_archive")
+    source_order: tuple[str, ...] = ("hub_live", "hub_archive", "hub_revisions", "hub_series")
     first_month: date = date(2023, 11, 1)
 
 

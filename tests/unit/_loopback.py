@@ -132,7 +132,7 @@ def endpoints(url: str, **more: Any) -> Endpoints:
         "world": "test",
         "is_synthetic": True,
         "hub": url,
-        "archive": Archive(url, "owner/weekly", "complete", "week_start"),
+        "archives": (Archive(url, "owner/weekly", "complete", "week_start"),),
         "openrouter": url,
         "catalogues": (f"{url}/api/v1/models",),
         "registry": f"{url}/lists",

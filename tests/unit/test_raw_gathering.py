@@ -7,20 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from atom_dagster.assets.raw import gather_rankings
+from atom_dagster.gathering import Place, gather_rankings
 from atom_dagster.landing import Landing
 from atom_dagster.partitions import months_between
 from atom_dagster.worlds import open_world
 from tests.unit._worlds import home as world_home
 from tests.unit._worlds import settings as world_settings
-
-
-class FakeHome:
-    """A landing of one's own over the shared sample world, at a chosen instant."""
-
-    def __init__(self, folder: Path, now: datetime) -> None:
-        self.settings = world_settings(now=now)
-        self.landing = Landing(folder / "landing")
 
 
 def _days_held(folder: Path, month: date) -> int:
@@ -38,10 +30,10 @@ def gather(tmp_path: Path):
     assert world_home()
 
     def run(*instant: int):
-        home = FakeHome(tmp_path, datetime(*instant, 12, tzinfo=UTC))
-        with open_world(home.settings) as endpoints:
-            months = months_between(date(2025, 1, 1), home.settings.today())
-            return gather_rankings(months, home, endpoints)  # type: ignore[arg-type]
+        settings = world_settings(now=datetime(*instant, 12, tzinfo=UTC))
+        with open_world(settings) as endpoints:
+            months = months_between(date(2025, 1, 1), settings.today())
+            return gather_rankings(months, Place(Landing(tmp_path / "landing"), settings), endpoints)
 
     return run
 

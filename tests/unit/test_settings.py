@@ -37,6 +37,12 @@ def test_worlds_never_share_a_home(tmp_path: Path):
         {"ATOM_NOW": "yesterday"},
         {"ATOM_HUB_SCOPE": "some"},
         {"ATOM_SCHEDULES": "observe_daily,close"},
+        {"ATOM_ARCHIVES": "hub_archive,hub_stats"},
+        {"ATOM_ARCHIVES": "hub_archive,hub_archive"},
+        {"ATOM_ARCHIVES": ","},
+        {"ATOM_ARCHIVE_DAYS": "0"},
+        {"ATOM_PULL_WORKERS": "many"},
+        {"ATOM_ACCEPT_SHRINK": "2026-08-12,then"},
     ],
 )
 def test_a_wrong_value_is_one_sentence(variables):
@@ -67,6 +73,21 @@ def test_schedules_are_turned_on_by_name(text: str, names: set[str]):
 def test_secrets_are_not_shown():
     settings = Settings.from_env({"HF_TOKEN": "hf_secret", "OPENROUTER_API_KEY": "or_secret"})
     endpoints = Endpoints(
-        "live", False, "h", None, "o", (), "r", hub_token="hf_secret", openrouter_key="or_secret"
+        "live", False, "h", (), "o", (), "r", hub_token="hf_secret", openrouter_key="or_secret"
     )
     assert "secret" not in repr(settings) + repr(endpoints)
+
+
+def test_archives_are_chosen_and_ordered():
+    assert Settings.from_env({}).archives == ("hub_archive", "hub_revisions", "hub_series")
+    settings = Settings.from_env(
+        {
+            "ATOM_ARCHIVES": "hub_series, hub_archive",
+            "ATOM_ACCEPT_SHRINK": "2026-08-12, 2026-08-19",
+            "ATOM_ARCHIVE_DAYS": "14",
+            "ATOM_PULL_WORKERS": "2",
+        }
+    )
+    assert settings.archives == ("hub_series", "hub_archive")
+    assert settings.accepted_shrinks == {date(2026, 8, 12), date(2026, 8, 19)}
+    assert (settings.archive_days, settings.pull_workers) == (14, 2)

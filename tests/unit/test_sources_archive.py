@@ -20,13 +20,13 @@ from atom_dagster.landing import Landing, Pull
 from atom_dagster.settings import Archive
 from atom_dagster.sources import (
     BadAnswer,
-    NotObservable,
     Refused,
     SourceError,
     Unreachable,
     archive,
 )
 from atom_dagster.sources.archive import Snapshot
+from atom_dagster.sources.tables import Reading
 from tests.unit._loopback import HTML, Asked, Clock, Loopback, Reply, at, endpoints, serving
 from tests.unit._shared import recorded
 
@@ -79,12 +79,24 @@ def fetch(server: Loopback, landing: Landing, body: bytes | None = None, **more:
     dated = more.pop("dated", "week_start")
     given = {"now": at(), "patience": Clock().patience(), **more}
     snapshot = given.pop("snapshot", Snapshot(FOLDER, PATH, None))
-    world = endpoints(
-        server.url,
-        archive=Archive(server.url, "owner/weekly", kind, dated),
-        hub_token=given.pop("token", None),
-    )
-    return archive.pull(world, landing, snapshot, **given)
+    source = Archive(server.url, "owner/weekly", kind, dated)
+    world = endpoints(server.url, archives=(source,), hub_token=given.pop("token", None))
+    return archive.pull(world, landing, snapshot, archive=source, **given)
+
+
+def listed(server: Loopback, **more: Any) -> list[Snapshot]:
+    """What the one archive lists."""
+    world = endpoints(server.url)
+    return archive.snapshots(world, world.archives[0], **{"patience": Clock().patience(), **more})
+
+
+def reading_of(pull: Pull) -> Reading:
+    """All pieces of a pull as one."""
+    pieces = list(archive.read(pull))
+    frames = {
+        name: pl.concat([piece.frames[name] for piece in pieces]) for name in ("hf_models", "hf_derivatives")
+    }
+    return Reading(frames, pl.concat([piece.quarantine for piece in pieces]))
 
 
 def test_the_listing_is_followed_and_what_is_no_snapshot_is_told(server: Loopback) -> None:
@@ -113,7 +125,7 @@ def test_the_listing_is_followed_and_what_is_no_snapshot_is_told(server: Loopbac
 
     server.answer = answer
     problems: list[str] = []
-    found = archive.snapshots(endpoints(server.url), problems=problems, patience=Clock().patience())
+    found = listed(server, problems=problems)
     assert [str(snapshot.folder_date) for snapshot in found] == days
     assert [snapshot.size for snapshot in found] == [77, 77, 10**9]
     assert found[2] == Snapshot(date(2026, 5, 20), "models/2026-05-20/models.parquet", 10**9, "sha")
@@ -131,7 +143,7 @@ def test_folders_that_hide_their_files_are_asked_one_by_one(server: Loopback) ->
         return Reply.json([entry("models/2026-05-06/models.parquet", 5)])
 
     server.answer = answer
-    (found,) = archive.snapshots(endpoints(server.url), patience=Clock().patience())
+    (found,) = listed(server)
     assert (found.folder_date, found.size) == (date(2026, 5, 6), 5)
 
 
@@ -151,15 +163,7 @@ def test_answers_that_are_no_listing(
 ) -> None:
     server.replies(reply)
     with pytest.raises(error, match=sentence):
-        archive.snapshots(endpoints(server.url), patience=Clock().patience(tries=2))
-
-
-def test_a_world_without_an_archive(landing: Landing) -> None:
-    world = endpoints("http://127.0.0.1:1", archive=None)
-    with pytest.raises(NotObservable, match="no archive"):
-        archive.snapshots(world)
-    with pytest.raises(NotObservable, match="no archive"):
-        archive.pull(world, landing, Snapshot(FOLDER, PATH, None), now=at())
+        listed(server, patience=Clock().patience(tries=2))
 
 
 def test_a_snapshot_lands_as_it_came_with_its_facts(server: Loopback, landing: Landing) -> None:
@@ -182,7 +186,7 @@ def test_a_snapshot_lands_as_it_came_with_its_facts(server: Loopback, landing: L
 
 def test_a_snapshot_becomes_typed_rows(server: Loopback, landing: Landing) -> None:
     tags = [["license:mit", "base_model:finetune:x/1"], None, []]
-    reading = archive.read(fetch(server, landing, parquet(columns(tags=tags))))
+    reading = reading_of(fetch(server, landing, parquet(columns(tags=tags))))
     models = reading.frames["hf_models"]
     first = models.row(0, named=True)
     assert (first["source"], first["model_id"], first["hf_id"]) == ("hub_archive", "a/1", "1")
@@ -238,7 +242,7 @@ def test_every_known_shape_gives_the_same_rows(
     schema: dict[str, pa.DataType],
     expected: str,
 ) -> None:
-    reading = archive.read(fetch(server, landing, parquet(columns(**more), schema)))
+    reading = reading_of(fetch(server, landing, parquet(columns(**more), schema)))
     models, found = reading.frames["hf_models"], reading.frames["hf_derivatives"]
     assert models["model_id"].to_list() == IDS
     assert models["downloads_30d"].to_list() == [10, 20, 30]
@@ -284,7 +288,7 @@ def test_rows_that_cannot_be_believed_are_kept_aside(server: Loopback, landing: 
             "tags": ["[]", "[]", "[]", "[]", "[]", "[]", "no json"],
         }
     )
-    reading = archive.read(fetch(server, landing, body))
+    reading = reading_of(fetch(server, landing, body))
     assert reading.frames["hf_models"]["model_id"].to_list() == ["good/1", "good/2"]
     assert reading.frames["hf_models"]["downloads_30d"].to_list() == [1, 3]
     aside = sorted(
@@ -305,7 +309,7 @@ def test_models_of_the_future_are_kept_aside_and_date_nothing(server: Loopback, 
     created = ["2026-05-16T08:00:00.000Z", "2026-05-25T00:00:00.000Z", None]
     pull = fetch(server, landing, parquet(columns(createdAt=created)))
     assert pull.facts["max_created_at"] == "2026-05-16T08:00:00"
-    reading = archive.read(pull)
+    reading = reading_of(pull)
     assert reading.frames["hf_models"]["model_id"].to_list() == ["a/1", "b/1"]
     assert reading.quarantine["reason"].to_list() == ["future_date"]
 
@@ -347,12 +351,12 @@ def test_a_file_of_another_size_than_listed(server: Loopback, landing: Landing) 
 def test_a_complete_archive_never_halves(server: Loopback, landing: Landing) -> None:
     body = parquet(columns())
     with pytest.raises(BadAnswer, match="less than half of the snapshot before"):
-        fetch(server, landing, body, previous_rows=7)
-    assert fetch(server, landing, body, previous_rows=6).record()["is_complete"]
+        fetch(server, landing, body, previous_rows=lambda: 7)
+    assert fetch(server, landing, body, previous_rows=lambda: 6).record()["is_complete"]
 
 
 def test_a_selection_may_shrink(server: Loopback, landing: Landing) -> None:
-    pull = fetch(server, landing, parquet(columns()), previous_rows=7, kind="selection")
+    pull = fetch(server, landing, parquet(columns()), previous_rows=lambda: 7, kind="selection")
     assert pull.facts["rows"] == 3
     assert not pull.record()["is_complete"]
 
@@ -488,16 +492,14 @@ def test_recorded_snapshots(server: Loopback, tmp_path: Path) -> None:
         later = at(datetime(2026, 6, 24, tzinfo=UTC))
         server.replies(Reply(body, headers={"Date": "Wed, 24 Jun 2026 00:00:00 GMT"}))
         pull = archive.pull(
-            endpoints(
-                server.url,
-                archive=Archive(server.url, "owner/weekly", "selection", "observed_on"),
-            ),
+            endpoints(server.url),
             landing,
             snapshot,
+            archive=Archive(server.url, "owner/weekly", "selection", "observed_on"),
             now=later,
             patience=Clock().patience(),
         )
-        reading = archive.read(pull)
+        reading = reading_of(pull)
         assert reading.quarantine.height == 0
         assert reading.frames["hf_models"]["observed_on"].unique().to_list() == [day]
         heights[path.name] = reading.frames["hf_models"].height

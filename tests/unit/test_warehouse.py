@@ -91,7 +91,7 @@ def _replace(connection, month, reading, pull_id="p1", reader="r"):
         tables=["openrouter_tokens"],
         pulls=[_pull(pull_id)],
         reader=reader,
-        read=lambda _: reading,
+        read=lambda _: [reading],
     )
 
 
@@ -159,7 +159,7 @@ def test_only_new_pulls_are_read_and_vanished_ones_leave(warehouse):
 
     def read(pull_id):
         asked.append(pull_id)
-        return readings[pull_id]
+        return [readings[pull_id]]
 
     with warehouse.writing("test") as connection:
         for pulls in (["p1", "p2"], ["p2", "p3"]):
@@ -197,7 +197,7 @@ def test_a_reading_that_fails_leaves_the_month_as_it_was(warehouse):
     def fails(pull_id):
         if pull_id == "p3":
             raise BadAnswer("the second pull is damaged.")
-        return _reading((JUNE, "b", 9), pull_id=pull_id)
+        return [_reading((JUNE, "b", 9), pull_id=pull_id)]
 
     with warehouse.writing("test") as connection:
         _replace(connection, JUNE, _reading((JUNE, "a", 1)))
@@ -282,3 +282,56 @@ def test_create_raw_is_idempotent():
     with duckdb.connect() as connection:
         create_raw(connection)
         create_raw(connection)
+
+
+def test_a_pull_is_loaded_piece_by_piece(warehouse):
+    def read(_):
+        yield _reading((JUNE, "a", 1), rejected=1)
+        yield _reading((JUNE, "b", 2), rejected=1)
+        yield _reading((JULY, "c", 3))
+
+    with warehouse.writing("test") as connection:
+        loaded = replace_month(
+            connection,
+            scope="openrouter",
+            month=JUNE,
+            tables=["openrouter_tokens"],
+            pulls=[_pull()],
+            reader="r",
+            read=read,
+        )
+        assert loaded.rows == {"openrouter_tokens": 2}
+        assert loaded.quarantined == 2
+        assert _tokens(connection) == [(JUNE, "a", 1), (JUNE, "b", 2)]
+        assert connection.execute("select count(*) from raw.quarantine").fetchall() == [(2,)]
+
+
+def test_a_piece_that_fails_leaves_the_month_as_it_was(warehouse):
+    def read(_):
+        yield _reading((JUNE, "b", 9), pull_id="p2")
+        raise BadAnswer("the second piece is damaged.")
+
+    with warehouse.writing("test") as connection:
+        _replace(connection, JUNE, _reading((JUNE, "a", 1)))
+        with pytest.raises(BadAnswer):
+            replace_month(
+                connection,
+                scope="openrouter",
+                month=JUNE,
+                tables=["openrouter_tokens"],
+                pulls=[_pull("p2")],
+                reader="r",
+                read=read,
+            )
+        assert _tokens(connection) == [(JUNE, "a", 1)]
+
+
+def test_what_one_month_set_aside_of_a_pull_survives_the_load_of_the_next(warehouse):
+    """A pull of many months is read by month: each names only its own bad rows."""
+    with warehouse.writing("test") as connection:
+        for month, payload in ((JUNE, "june"), (JULY, "july"), (JUNE, "june")):
+            reading = _reading((month, "a", 1), rejected=1)
+            named = reading.quarantine.with_columns(payload=pl.lit(payload))
+            _replace(connection, month, Reading(reading.frames, named))
+        found = connection.execute("select payload from raw.quarantine order by 1").fetchall()
+        assert found == [("july",), ("june",)]

@@ -59,7 +59,7 @@ def world(folder):
 def test_it_declares_what_its_file_says(world):
     endpoints, _ = world
     assert endpoints.hub is None and not endpoints.is_synthetic
-    assert (endpoints.archive.kind, endpoints.archive.folder_date_is) == (
+    assert (endpoints.archives[0].kind, endpoints.archives[0].folder_date_is) == (
         "selection",
         "observed_on",
     )
@@ -68,7 +68,7 @@ def test_it_declares_what_its_file_says(world):
 
 def test_files_go_out_verbatim_with_their_own_date(world, folder):
     endpoints, client = world
-    tree = f"{endpoints.archive.url}/api/datasets/{endpoints.archive.repo}/tree/main/models"
+    tree = f"{endpoints.archives[0].url}/api/datasets/{endpoints.archives[0].repo}/tree/main/models"
     names = [entry["path"] for entry in client.get(f"{tree}?recursive=true").json()]
     assert names == [
         "models/2026-02-15",
@@ -77,7 +77,7 @@ def test_files_go_out_verbatim_with_their_own_date(world, folder):
         "models/2026-03-01/models.parquet",
     ]
     assert [e["type"] for e in client.get(tree).json()] == ["directory"] * 2
-    resolve = f"{endpoints.archive.url}/datasets/{endpoints.archive.repo}/resolve/main/"
+    resolve = f"{endpoints.archives[0].url}/datasets/{endpoints.archives[0].repo}/resolve/main/"
     answer = client.get(resolve + names[3])
     assert answer.content == (folder / "hub" / names[3]).read_bytes()
     assert pl.read_parquet(io.BytesIO(answer.content)).height == 2
@@ -157,6 +157,6 @@ def test_parts_may_be_missing(folder):
         pass
     (folder / "world.yml").write_text('registry: {path: lists, recorded_at: "2026-01-02"}\n')
     with open_world(recorded) as endpoints:
-        assert endpoints.archive is None and endpoints.catalogues == ()
+        assert endpoints.archives == () and endpoints.catalogues == ()
         url = endpoints.openrouter + "/api/v1/datasets/rankings-daily"
         assert httpx.get(url, trust_env=False).status_code == 404

@@ -132,14 +132,14 @@ def test_headers_of_time_quota_and_compression(world):
 
 def test_archive_listing_names_files_with_their_sizes(world):
     endpoints, client = world
-    tree = f"{endpoints.archive.url}/api/datasets/{endpoints.archive.repo}/tree/main/models"
+    tree = f"{endpoints.archives[0].url}/api/datasets/{endpoints.archives[0].repo}/tree/main/models"
     top = client.get(f"{tree}?limit=100")
     entries = top.json() + client.get(top.links["next"]["url"]).json()
     assert {entry["type"] for entry in entries} == {"directory"}
     assert entries[0]["path"] == "models/2023-11-01"
     assert entries[-1]["path"] == "models/2026-05-20"
     file = client.get(f"{tree}/2026-04-01").json()[0]
-    resolve = f"{endpoints.archive.url}/datasets/{endpoints.archive.repo}/resolve/main/"
+    resolve = f"{endpoints.archives[0].url}/datasets/{endpoints.archives[0].repo}/resolve/main/"
     whole = client.get(resolve + file["path"])
     assert len(whole.content) == file["size"]
     assert pl.read_parquet(io.BytesIO(whole.content)).height > 4_000
@@ -153,7 +153,7 @@ def test_archive_listing_names_files_with_their_sizes(world):
 def test_archive_and_live_say_the_same_of_one_day(world):
     endpoints, client = world
     path = "models/2026-05-20/models.parquet"
-    url = f"{endpoints.archive.url}/datasets/{endpoints.archive.repo}/resolve/main/{path}"
+    url = f"{endpoints.archives[0].url}/datasets/{endpoints.archives[0].repo}/resolve/main/{path}"
     kept = pl.read_parquet(io.BytesIO(client.get(url).content))
     live = client.get(f"{endpoints.hub}/api/models?author=Qwen{FIELDS}").json()
     both = pl.DataFrame(live).join(kept, on="_id")
@@ -288,7 +288,7 @@ WAYS = {
 def test_an_archive_folder_can_be_spoilt(tmp_path):
     for way, is_spoilt in WAYS.items():
         with faulty(tmp_path, {"path": "2026-01-07", "corrupt": [way]}) as (e, c):
-            url = f"{e.archive.url}/datasets/{e.archive.repo}/resolve/main/models/"
+            url = f"{e.archives[0].url}/datasets/{e.archives[0].repo}/resolve/main/models/"
             bad = pl.read_parquet(io.BytesIO(c.get(url + "2026-01-07/models.parquet").content))
             good = pl.read_parquet(io.BytesIO(c.get(url + "2026-01-14/models.parquet").content))
             assert is_spoilt(bad), way

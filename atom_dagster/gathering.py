@@ -1,0 +1,421 @@
+"""What to pull for which months, and what landing then holds of them.
+
+Belongs here: choosing between sources that can observe a month, pulling what is missing within their
+quota, and saying why a month has nothing. Does not belong here: how a source is asked (``sources``),
+loading (``assets.raw``), or Dagster.
+
+A month asked for is filled by the first archive, in the configured order, that holds a readable
+observation in it; the next ones are asked only for what the earlier ones left. What landing holds of
+any archive stays and is loaded: two that disagree about one day are both kept, and dbt flags them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from atom_dagster import progress
+from atom_dagster.landing import Landing, LandingError, Pull
+from atom_dagster.partitions import month_of, months_between, next_month
+from atom_dagster.settings import Archive, Endpoints, Settings
+from atom_dagster.sources import (
+    Missing,
+    NotObservable,
+    RateLimited,
+    Refused,
+    SourceError,
+    Unreachable,
+    archive,
+    archive_listing,
+    hub,
+    openrouter,
+)
+from atom_dagster.sources.archive import Snapshot
+from atom_dagster.warehouse import DuplicateKey, Warehouse
+
+REFRESHED_DAYS = 45
+"""OpenRouter restates past days: every pull asks again for the months that ended less than this ago."""
+
+FAULTS = (SourceError, LandingError, DuplicateKey)
+"""What may go wrong with one pull without costing its neighbours."""
+
+SILENCES = 3
+"""Files in a row that nobody answers for, after which an archive is asked for no more."""
+
+Warn = Callable[[str], None]
+
+
+@dataclass
+class Gathered:
+    """What a source holds for the months asked: pulls by month, and why a month has none."""
+
+    by_month: dict[date, list[Pull]] = field(default_factory=dict)
+    failed: dict[date, str] = field(default_factory=dict)
+    unobservable: dict[date, str] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    """Faults that belong to no single month, such as archives that cannot be listed."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a pull goes and what it may know: landing, settings, and the warehouse as it stands."""
+
+    landing: Landing
+    settings: Settings
+    warehouse: Warehouse | None = None
+
+
+@dataclass
+class _Past:
+    """What came of asking the archives, month by month."""
+
+    left: set[date]
+    """Months that no archive asked so far has filled."""
+    faults: dict[date, list[str]] = field(default_factory=dict)
+    """Files that failed, by a month they could have observed, first come first."""
+    errors: list[str] = field(default_factory=list)
+    """Archives that could not be listed."""
+    absent: list[str] = field(default_factory=list)
+    """Archives that are gone, or not for us: that is no fault as long as another one answers."""
+    answered: int = 0
+    spans: list[str] = field(default_factory=list)
+    """What each archive that answered holds, for sentences."""
+
+
+def gather_hub(months: Sequence[date], place: Place, endpoints: Endpoints, warn: Warn) -> Gathered:
+    """Pull what is missing of the Hub for these months, then say what landing holds for each."""
+    landing, settings = place.landing, place.settings
+    gathered, past = Gathered(), _Past(set(months))
+    present = month_of(settings.today())
+    if present in months and endpoints.hub:
+        _pull_live_hub(place, endpoints, gathered)
+    for number, source in enumerate(endpoints.archives):
+        asked = {m for m in past.left if source.since is None or next_month(m) > source.since}
+        if number > 0 and endpoints.hub and present not in {*past.faults, *gathered.failed}:
+            # The live Hub has observed the month under way: nobody else need be asked for it.
+            asked.discard(present)
+        if asked:
+            _ask_archive(source, asked, place, endpoints, past, warn)
+
+    observed: dict[date, list[Pull]] = {}
+    for source in endpoints.archives:
+        for month, pulls in _observed(landing, source.name).items():
+            # A series spans years and was pulled for some months: it stands in where the earlier archives
+            # have nothing, or not all they list, and not beside them.
+            if source.layout != "series" or month not in observed or month in past.faults:
+                observed.setdefault(month, []).extend(pulls)
+    for pull in landing.pulls("hub_live"):
+        observed.setdefault(month_of(date.fromisoformat(pull.facts["observed_on"])), []).append(pull)
+
+    for error in past.absent:
+        warn(error)
+    if past.answered == 0:
+        gathered.errors += past.errors or past.absent[:1]
+    else:
+        for error in past.errors:
+            warn(error)
+    nobody = (*past.errors, *(past.absent if past.answered == 0 else ()))
+    for month in months:
+        if month in gathered.failed:
+            continue
+        if month in past.left and month in past.faults:
+            gathered.failed[month] = past.faults[month][0]
+        elif month in observed:
+            gathered.by_month[month] = observed[month]
+        elif nobody:  # an archive might have observed it, and could not be asked
+            gathered.failed[month] = nobody[0]
+        else:
+            gathered.unobservable[month] = _unobservable(month, observed, past)
+    return gathered
+
+
+def _unobservable(month: date, observed: Collection[date], past: _Past) -> str:
+    held = f"{min(observed):%Y-%m} to {max(observed):%Y-%m}" if observed else "no month"
+    archives = "".join(f" {span}," for span in past.spans)
+    return (
+        f"No source of Hub readings can observe {month:%Y-%m}: the live Hub knows only now,{archives} and"
+        f" landing holds {held}."
+    )
+
+
+def _observed(landing: Landing, source: str) -> dict[date, list[Pull]]:
+    """An archive's pulls by the months they have readings of; of a series only the newest."""
+    by_month: dict[date, list[Pull]] = {}
+    for pull in landing.pulls(source):
+        for month in {month_of(day) for day in archive.observed_days(pull)}:
+            if pull.facts.get("layout") == "series":
+                by_month[month] = [pull]
+            else:
+                by_month.setdefault(month, []).append(pull)
+    return by_month
+
+
+def _pull_live_hub(place: Place, endpoints: Endpoints, gathered: Gathered) -> None:
+    tracked, organizations = [], []
+    settings, warehouse = place.settings, place.warehouse
+    if warehouse and warehouse.path.exists():
+        with warehouse.reading("the list of tracked models") as connection:
+            newest = "qualify as_of = max(as_of) over ()"
+            tracked = [
+                row[0]
+                for row in connection.execute(
+                    f"select model_id, as_of from raw.tracked_models {newest} order by 1"
+                ).fetchall()
+            ]
+            organizations = [
+                row[0]
+                for row in connection.execute(
+                    f"select hf_org, as_of from raw.organization_regions {newest} order by 1"
+                ).fetchall()
+            ]
+    try:
+        hub.pull(
+            endpoints,
+            place.landing,
+            now=settings.now,
+            scope=settings.hub_scope,
+            organizations=organizations,
+            tracked=tracked,
+            progress=lambda what, done, total: progress.report(f"Hub {what}", done, total),
+        )
+    except FAULTS as error:
+        gathered.failed[month_of(settings.today())] = str(error)
+
+
+def _ask_archive(
+    source: Archive, asked: set[date], place: Place, endpoints: Endpoints, past: _Past, warn: Warn
+) -> None:
+    """Pull what one archive has of the months asked, and strike off those that it fills."""
+    problems: list[str] = []
+    faults: dict[date, str] = {}
+    try:
+        listed = archive_listing.snapshots(endpoints, source, problems=problems)
+    except (Missing, Refused) as error:
+        past.absent.append(str(error))
+    except FAULTS as error:
+        past.errors.append(str(error))
+    else:
+        past.answered += 1
+        past.spans.append(_span(source, listed))
+        for problem in problems:
+            warn(problem)
+        for snapshot, fault in _pull_missing(source, listed, asked, place, endpoints):
+            of = [month_of(snapshot.folder_date)] if snapshot.folder_date else sorted(asked)
+            for month in of:
+                faults.setdefault(month, str(fault))
+            warn(f"{source.name} has no reading from {snapshot.title}: {fault}")
+    for month in sorted(past.left & set(_observed(place.landing, source.name)) - set(faults)):
+        past.left.discard(month)
+        if month in past.faults:
+            warn(f"{month:%Y-%m} was filled by {source.name}, since an earlier archive failed for it.")
+    for month, why in faults.items():
+        past.faults.setdefault(month, []).append(why)
+
+
+def _span(source: Archive, listed: Sequence[Snapshot]) -> str:
+    days = [snapshot.folder_date for snapshot in listed if snapshot.folder_date]
+    if not days:
+        since = f" since {source.since}" if source.since else ""
+        return f"{source.name} holds one series{since}"
+    return f"{source.name} holds {min(days)} to {max(days)}"
+
+
+def _pull_missing(
+    source: Archive, listed: Sequence[Snapshot], asked: set[date], place: Place, endpoints: Endpoints
+) -> list[tuple[Snapshot, Exception]]:
+    """Pull the files that may observe the months asked and are not landed; those that failed, and why.
+
+    ``settings.pull_workers`` files come at once; the quota they draw on is paced by ``http.Patience``.
+    """
+    settings, landing = place.settings, place.landing
+    landed = landing.pulls(source.name)
+    missing = [
+        snapshot
+        for snapshot in archive_listing.candidates(source, listed, asked, settings.archive_days)
+        if not any(archive.holds(pull, snapshot) for pull in landed)
+    ]
+    if not missing:
+        return []
+    rows = {
+        date.fromisoformat(pull.facts["folder_date"]): int(pull.facts["rows"])
+        for pull in landed
+        if pull.facts["folder_date"]
+    }
+    tasks: dict[Snapshot, Future[Pull]] = {}
+    watch = _Watch()
+
+    def previous_rows(snapshot: Snapshot) -> int | None:
+        """Rows of the newest readable snapshot before this one, waiting for it if it is on its way.
+
+        Tasks begin in the order of their days and wait only for earlier ones, so one of them always
+        goes on.
+        """
+        on_way = {earlier.folder_date: task for earlier, task in tasks.items()}
+        days = {
+            day for day in (*rows, *on_way) if day and snapshot.folder_date and day < snapshot.folder_date
+        }
+        for day in sorted(days, reverse=True):
+            if day in on_way and on_way[day].exception() is None:
+                return int(on_way[day].result().facts["rows"])
+            if day in rows:
+                return rows[day]
+        return None
+
+    def one(snapshot: Snapshot) -> Pull:
+        watch.check()
+        try:
+            pull = archive.pull(
+                endpoints,
+                landing,
+                snapshot,
+                archive=source,
+                now=settings.now,
+                previous_rows=lambda: previous_rows(snapshot),
+                accepted_shrinks=settings.accepted_shrinks,
+                every=settings.archive_days,
+                progress=lambda *_: watch.go_on(),
+            )
+        except FAULTS as error:
+            watch.failed(error)
+            raise
+        watch.answered()
+        return pull
+
+    what = "Hub archive" if source.name == "hub_archive" else source.name.replace("hub_", "Hub ")
+    failed: dict[Snapshot, Exception] = {}
+    with ThreadPoolExecutor(settings.pull_workers, "pull") as pool:
+        begun = threading.Event()
+
+        def task_of(snapshot: Snapshot) -> Pull:
+            begun.wait()  # until every task is known to the others
+            return one(snapshot)
+
+        for snapshot in missing:
+            tasks[snapshot] = pool.submit(task_of, snapshot)
+        begun.set()
+        by_task = {task: snapshot for snapshot, task in tasks.items()}
+        try:
+            for done, task in enumerate(as_completed(by_task)):
+                progress.report(what, done, len(missing))
+                error = task.exception()
+                if isinstance(error, FAULTS):
+                    failed[by_task[task]] = error
+                else:
+                    task.result()
+        except BaseException:
+            # Ctrl-C, or a fault of our own: what has begun ends at its next piece, the rest never begins.
+            watch.is_over = True
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    progress.report(what, len(missing), len(missing))
+    return [(snapshot, failed[snapshot]) for snapshot in missing if snapshot in failed]
+
+
+class _Watch:
+    """Ends the asking of an archive that does not answer, or says "later"; shared by its tasks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._silences = 0
+        self._why: Exception | None = None
+        self.is_over = False
+
+    def go_on(self) -> None:
+        """Raise once nobody waits for what is being downloaded."""
+        if self.is_over:
+            raise CancelledError
+
+    def check(self) -> None:
+        """Raise what ended the asking, if it has ended."""
+        if self._why is not None:
+            raise self._why
+
+    def failed(self, error: Exception) -> None:
+        """Note a fault of one file."""
+        with self._lock:
+            self._silences = self._silences + 1 if isinstance(error, Unreachable) else 0
+            if self._silences >= SILENCES or isinstance(error, RateLimited):
+                self._why = self._why or error
+
+    def answered(self) -> None:
+        """Note a file that came."""
+        with self._lock:
+            self._silences = 0
+
+
+def gather_rankings(months: Sequence[date], place: Place, endpoints: Endpoints) -> Gathered:
+    """Pull what is missing or may have been restated of OpenRouter, then say what landing holds."""
+    landing, settings = place.landing, place.settings
+    gathered = Gathered()
+    yesterday = settings.today() - timedelta(days=1)
+    first, last = endpoints.rankings_span or (openrouter.FIRST_DAY, yesterday)
+    held = _rankings_by_month(landing)
+    in_reach = [month for month in months if month_of(first) <= month <= last]
+    # The months that may be restated are asked for by themselves: the same question tomorrow, and no
+    # new pull as long as the answer is the same.
+    stale = yesterday - timedelta(days=REFRESHED_DAYS)
+    whole = _wholly_asked(landing, first, last)
+    unheld = [month for month in in_reach if month not in whole and next_month(month) <= stale]
+    restated = [month for month in in_reach if next_month(month) > stale]
+    asked = unheld + restated
+    refusal: str | None = None
+    for span in (unheld, restated):
+        if not span:
+            continue
+        try:
+            openrouter.pull_rankings(
+                endpoints,
+                landing,
+                now=settings.now,
+                start=max(min(span), first),
+                end=min(next_month(max(span)) - timedelta(days=1), last),
+                progress=lambda what, done, total: progress.report(f"OpenRouter {what}", done, total),
+            )
+        except FAULTS as error:
+            # Old months may be out of reach, as they are without a key; the newest never are.
+            if isinstance(error, NotObservable) and span is unheld:
+                refusal = str(error)
+            else:
+                gathered.errors.append(str(error))
+    if asked:
+        held = _rankings_by_month(landing)
+    for month in months:
+        if month in held:
+            gathered.by_month[month] = held[month]
+        elif gathered.errors and month in asked:
+            gathered.failed[month] = gathered.errors[0]
+        else:
+            gathered.unobservable[month] = refusal or (
+                f"OpenRouter's rankings cannot observe {month:%Y-%m}: here they run from {first} to {last}."
+            )
+    return gathered
+
+
+def _wholly_asked(landing: Landing, first: date, last: date) -> set[date]:
+    """Months that one pull asked for to their end, as far as they can be asked for.
+
+    By the days asked, not the days that came: some are missing at the source.
+    """
+    whole = set()
+    for pull in _rankings(landing):
+        start, end = (date.fromisoformat(pull.facts[edge]) for edge in ("start", "end"))
+        for month in months_between(start, end):
+            month_end = next_month(month) - timedelta(days=1)
+            if start <= max(month, first) and end >= min(month_end, last):
+                whole.add(month)
+    return whole
+
+
+def _rankings(landing: Landing) -> list[Pull]:
+    return landing.pulls("openrouter_rankings") + landing.pulls("openrouter_export")
+
+
+def _rankings_by_month(landing: Landing) -> dict[date, list[Pull]]:
+    by_month: dict[date, list[Pull]] = {}
+    for pull in _rankings(landing):
+        for month in months_between(*openrouter.days(pull)):
+            by_month.setdefault(month, []).append(pull)
+    return by_month

@@ -1,0 +1,239 @@
+"""Which archive fills a month, what happens when one does not answer, and how files are pulled at once."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atom_dagster.gathering import SILENCES, Gathered, Place, gather_hub
+from atom_dagster.landing import Landing
+from atom_dagster.settings import Archive
+from atom_dagster.sources import Unreachable, archive, archive_listing, http
+from atom_dagster.sources.archive import Snapshot
+from atom_dagster.worlds import open_world
+from tests.unit._loopback import endpoints as fake_endpoints
+from tests.unit._worlds import home, settings
+
+WEEKLY, HISTORY, SERIES = "hub_weekly_snapshots", "hub-stats", "open_model_evolution_data"
+DOWN = {"status": 500, "retry_after": 0}
+
+
+def month(text: str) -> date:
+    return date.fromisoformat(f"{text}-01")
+
+
+class Gatherer:
+    """Gathers months of the sample world into a landing of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.landing = Landing(folder / "landing")
+        self.warnings: list[str] = []
+
+    def __call__(self, *months: str, faults: list[dict[str, Any]] | None = None, **chosen: Any) -> Gathered:
+        self.warnings = []
+        file = self.folder / "faults.json"
+        file.write_text(json.dumps(faults or []))
+        given = replace(settings(faults=file), **chosen)
+        with open_world(given) as found:
+            return gather_hub(
+                [month(text) for text in months], Place(self.landing, given), found, self.warnings.append
+            )
+
+    def sources(self, gathered: Gathered) -> dict[str, list[str]]:
+        """The archives that each month's pulls are of."""
+        return {
+            f"{first:%Y-%m}": sorted({pull.source for pull in pulls})
+            for first, pulls in gathered.by_month.items()
+        }
+
+
+@pytest.fixture
+def gather(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gatherer:
+    assert home()
+    monkeypatch.setattr(http.PATIENCE, "base", 0.0)
+    monkeypatch.setattr(http.PATIENCE, "sleep", lambda _: None)
+    return Gatherer(tmp_path)
+
+
+def test_each_month_is_filled_by_the_first_archive_that_holds_it(gather: Gatherer) -> None:
+    found = gather("2024-04", "2024-05", "2025-03", "2025-04")
+    assert gather.sources(found) == {
+        "2024-04": ["hub_archive"],
+        "2024-05": ["hub_revisions"],
+        "2025-03": ["hub_archive"],
+        "2025-04": ["hub_series"],
+    }
+    assert not found.failed and not found.errors and not gather.warnings
+    revisions = [str(archive.observed_on(pull)) for pull in found.by_month[month("2024-05")]]
+    assert revisions == ["2024-05-01", "2024-05-08", "2024-05-15", "2024-05-22"]
+    before = {pull.pull_id for pull in gather.landing.pulls()}
+    gather("2024-04", "2024-05", "2025-03", "2025-04")
+    assert {pull.pull_id for pull in gather.landing.pulls()} == before, "nothing is pulled twice"
+
+
+def test_the_order_and_the_archives_are_those_of_the_settings(gather: Gatherer) -> None:
+    only = ("hub_series", "hub_archive")
+    found = gather("2024-05", "2025-03", "2025-08", archives=only)
+    assert gather.sources(found) == {"2025-03": ["hub_series"], "2025-08": ["hub_archive"]}
+    [why] = found.unobservable.values()
+    assert why.startswith("No source of Hub readings can observe 2024-05: the live Hub knows only now,")
+    assert "hub_archive holds 2023-11-01 to" in why
+
+
+def test_the_first_archive_is_down_and_the_next_ones_fill_what_they_hold(gather: Gatherer) -> None:
+    found = gather("2024-05", "2025-03", "2026-03", faults=[{"path": WEEKLY, **DOWN}])
+    assert gather.sources(found) == {"2024-05": ["hub_revisions"], "2025-03": ["hub_series"]}
+    assert list(found.failed) == [month("2026-03")]
+    assert "The Hub's archive keeps answering with status 500" in found.failed[month("2026-03")]
+    assert found.errors == [], "another archive answered"
+    assert any("The Hub's archive keeps answering" in warning for warning in gather.warnings)
+
+
+def test_every_archive_is_down(gather: Gatherer) -> None:
+    found = gather("2024-05", "2025-03", faults=[{"path": "datasets", **DOWN}])
+    assert set(found.failed) == {month("2024-05"), month("2025-03")}
+    assert "The Hub's archive keeps answering" in found.errors[0]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_an_archive_that_is_gone_is_a_note(gather: Gatherer, status: int) -> None:
+    found = gather("2024-05", "2025-04", "2026-03", faults=[{"path": HISTORY, "status": status}])
+    assert gather.sources(found) == {"2025-04": ["hub_series"], "2026-03": ["hub_archive"]}
+    assert not found.failed and not found.errors
+    assert list(found.unobservable) == [month("2024-05")]
+    [note] = gather.warnings
+    assert f"status {status}" in note and HISTORY in note
+
+
+def test_no_archive_lets_us_in(gather: Gatherer) -> None:
+    found = gather("2024-05", faults=[{"path": "datasets", "status": 401}])
+    assert "refused" in found.failed[month("2024-05")]
+    assert len(found.errors) == 1
+
+
+def test_a_file_that_fails_is_a_warning_when_the_next_archive_fills_its_month(gather: Gatherer) -> None:
+    bad = [{"path": "resolve/main/models/2025-0[37]-12|2025-07-16", "status": 404}]
+    found = gather("2025-03", "2025-07", faults=bad)
+    assert gather.sources(found) == {"2025-03": ["hub_archive", "hub_series"]}, "what came stays"
+    assert "2025-07-16" in found.failed[month("2025-07")]
+    assert any("models/2025-03-12/models.parquet" in warning for warning in gather.warnings)
+    assert any("2025-03 was filled by hub_series" in warning for warning in gather.warnings)
+    found = gather("2025-03", "2025-07")
+    assert gather.sources(found) == {"2025-03": ["hub_archive"], "2025-07": ["hub_archive"]}
+
+
+def test_two_archives_that_read_one_day_are_both_kept(gather: Gatherer) -> None:
+    first = gather("2024-06", archives=("hub_revisions",), archive_days=1)
+    assert len(first.by_month[month("2024-06")]) == 10
+    second = gather("2024-06", archives=("hub_archive", "hub_revisions"))
+    days = [(pull.source, str(archive.observed_on(pull))) for pull in second.by_month[month("2024-06")]]
+    assert {("hub_archive", "2024-06-05"), ("hub_revisions", "2024-06-05")} <= set(days)
+
+
+def test_a_month_before_an_archive_began_is_not_asked_of_it(
+    gather: Gatherer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    listing = archive_listing.snapshots
+
+    def noted(found: Any, source: Archive, **options: Any) -> list[Snapshot]:
+        asked.append(source.name)
+        return listing(found, source, **options)
+
+    monkeypatch.setattr(archive_listing, "snapshots", noted)
+    gather("2024-05", archives=("hub_series", "hub_archive", "hub_revisions"))
+    assert asked == ["hub_archive", "hub_revisions"]
+
+
+def spoilt(day: str) -> list[dict[str, Any]]:
+    """A quarter of a day's rows; the listing says no size, so that only the rows are wrong."""
+    return [
+        {"path": f"{WEEKLY}/tree", "replace": {'"size":': '"was":'}},
+        {"path": f"resolve/main/models/{day}", "corrupt": ["half_rows", "half_rows"]},
+    ]
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_a_shrunken_snapshot_is_measured_by_the_last_readable_one_before_it(
+    gather: Gatherer, workers: int
+) -> None:
+    faults = [*spoilt("2026-03-11"), *spoilt("2026-03-18")[1:]]
+    found = gather("2026-03", faults=faults, pull_workers=workers)
+    [why] = found.failed.values()
+    assert "--accept-shrink 2026-03-11" in why
+    landed = [pull.scope for pull in gather.landing.pulls("hub_archive")]
+    assert landed and sorted(landed) == ["2026-03-04", "2026-03-25"]
+    accepted = frozenset({date(2026, 3, 11)})
+    found = gather("2026-03", faults=faults, accepted_shrinks=accepted, pull_workers=workers)
+    # Against the accepted one, the next is no smaller.
+    assert not found.failed
+    facts = {pull.scope: pull.facts for pull in found.by_month[month("2026-03")]}
+    assert facts["2026-03-11"]["shrink_accepted_from_rows"] == facts["2026-03-04"]["rows"]
+    assert "shrink_accepted_from_rows" not in facts["2026-03-18"]
+
+
+Fake = Callable[[Snapshot], Any]
+
+
+@pytest.fixture
+def pulling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Gathered]:
+    """Gathers a month of twelve snapshots with a pull of the test's own."""
+
+    def run(fake: Fake, workers: int) -> Gathered:
+        snapshots = [Snapshot(date(2026, 3, day), f"models/2026-03-{day:02}", 1) for day in range(1, 13)]
+        monkeypatch.setattr(archive_listing, "snapshots", lambda *_, **__: snapshots)
+        monkeypatch.setattr(archive, "pull", lambda _, __, snapshot, **options: fake(snapshot))
+        given = replace(settings(now=datetime(2026, 5, 1, tzinfo=UTC)), pull_workers=workers)
+        place = Place(Landing(tmp_path / "landing"), given)
+        return gather_hub([month("2026-03")], place, fake_endpoints("http://127.0.0.1:1"), lambda _: None)
+
+    return run
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_so_many_files_are_pulled_at_once(pulling: Callable[..., Gathered], workers: int) -> None:
+    lock, together = threading.Lock(), threading.Barrier(workers)
+    now, most = 0, 0
+
+    def fake(_: Snapshot) -> None:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        together.wait(timeout=10)  # all of them are here, or this breaks
+        with lock:
+            now -= 1
+
+    pulling(fake, workers)
+    assert most == workers
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_who_does_not_answer_is_not_asked_for_every_file(
+    pulling: Callable[..., Gathered], workers: int
+) -> None:
+    asked: list[Snapshot] = []
+
+    def fake(snapshot: Snapshot) -> None:
+        asked.append(snapshot)
+        raise Unreachable("Nobody answers; run again later.")
+
+    found = pulling(fake, workers)
+    assert found.failed == {month("2026-03"): "Nobody answers; run again later."}
+    assert SILENCES <= len(asked) <= SILENCES + workers - 1
+
+
+def test_a_fault_of_our_own_is_not_taken_for_the_sources(pulling: Callable[..., Gathered]) -> None:
+    def fake(_: Snapshot) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        pulling(fake, 4)
