@@ -7,8 +7,11 @@ Dagster claims a step's pool for the whole step, and a pull may take hours in wh
 load. Two steps, a pull that hands over to a load (a graph-backed asset), would hold the pool only
 for the load, but then a run re-executed from its failure would skip the pull: the months that failed
 because their source did would never be asked for again, and what was handed over in memory would be
-gone. So a step that pulls for long stays one step, queues in its source's pool, and claims a slot of
-the writer's pool here.
+gone. So a step that pulls stays one step, queues in its source's pool, and claims a slot of the
+writer's pool here.
+
+All steps that pull do so. In a run whose steps go one after the other, a slot that Dagster has assigned to
+a step that is not yet begun would never be given back while another step of that run waits for it here.
 """
 
 from __future__ import annotations

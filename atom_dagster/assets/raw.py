@@ -19,7 +19,7 @@ from atom_dagster import attempts, checks, progress, sources
 from atom_dagster.gathering import FAULTS, Gathered, Place, gather_hub, gather_rankings
 from atom_dagster.landing import Landing, LandingError, Pull
 from atom_dagster.partitions import MONTHLY, spans
-from atom_dagster.pool import WRITER_POOL, writer_slot
+from atom_dagster.pool import writer_slot
 from atom_dagster.preview import markdown_table
 from atom_dagster.resources import Home, World
 from atom_dagster.sources import archive, hub, openrouter, registry
@@ -111,7 +111,7 @@ def openrouter_tokens_asset(
     name="openrouter_catalogue",
     specs=[_spec("openrouter_models")],
     check_specs=checks.specs_of("openrouter_models"),
-    pool=WRITER_POOL,
+    pool="openrouter",
 )
 def openrouter_models_asset(
     context: dg.AssetExecutionContext, home: Home, world: World
@@ -139,7 +139,7 @@ def openrouter_models_asset(
         )
     ],
     check_specs=checks.specs_of("tracked_models", "organization_regions"),
-    pool=WRITER_POOL,
+    pool="registry",
     op_tags={"dagster/priority": "1"},
 )
 def registry_assets(
@@ -271,7 +271,7 @@ def _materialize_whole(
     try:
         pull()
         pulls = landing.pulls(scope)
-        with home.warehouse.writing(f"load of {scope}") as connection:
+        with writer_slot(context, scope), home.warehouse.writing(f"load of {scope}") as connection:
             loaded = _replace(connection, landing, scope, None, tables, pulls, read)
             for table in tables:
                 yield dg.MaterializeResult(
@@ -281,7 +281,6 @@ def _materialize_whole(
             yield from checks.results_of(connection, home.settings, *tables)
     except FAULTS as error:
         raise dg.Failure(description=str(error), metadata={"source": scope}) from error
-    del context
 
 
 def _replace(

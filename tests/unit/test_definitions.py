@@ -52,15 +52,20 @@ def test_assets_steps_and_checks_are_those_of_the_snapshot():
 
 
 def test_every_asset_that_is_made_writes_through_the_one_pool():
-    """Those that pull for long claim it for their load alone (``pool``), and queue in their source's."""
+    """Those that pull claim it for their load alone (``pool``), and queue in their source's."""
     pools = {
         asset.op.name: asset.op.pool
         for asset in definitions().resolve_asset_graph().assets_defs
         if asset.is_executable and asset.keys
     }
-    long = {"hub": "hub", "openrouter_rankings": "openrouter"}
-    assert {name: pools[name] for name in long} == long
-    assert {pool for name, pool in pools.items() if name not in long} == {"duckdb_writer"}
+    pulling = {
+        "hub": "hub",
+        "openrouter_rankings": "openrouter",
+        "openrouter_catalogue": "openrouter",
+        "registry": "registry",
+    }
+    assert {name: pools[name] for name in pulling} == pulling
+    assert {pool for name, pool in pools.items() if name not in pulling} == {"duckdb_writer"}
 
 
 def test_only_dated_raw_tables_have_months():
