@@ -6,6 +6,7 @@ is gone, freeing their slots. Does not belong here: what runs do (``assets``, ``
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -51,7 +52,12 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """
     home = settings.dagster_home or prepare_home(settings)
     os.environ["DAGSTER_HOME"] = str(home)
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    # Dagster makes the tables of its SQLite storage when it first opens it, and fails if another process
+    # makes them at the same moment.
+    with (home / "opening.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        instance = dg.DagsterInstance.from_config(str(home))
+    with instance:
         recover(instance)
         yield instance
 
