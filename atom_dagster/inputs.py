@@ -236,6 +236,8 @@ def forget(connection: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> None
 def note(connection: duckdb.DuckDBPyConnection, built: Iterable[Origin]) -> None:
     """Note what these tables were built from, which is what was loaded when it was announced."""
     connection.execute("create or replace table raw.built_loads as from raw.building_loads")
+    # dbt started by hand knows of no build that was announced: it computes everything again.
+    connection.execute("drop table raw.building_loads; drop table if exists raw.rebuild")
     for origin in built:
         connection.execute(
             "insert into raw.built_from values (?, ?, ?, ?)",

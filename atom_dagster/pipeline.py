@@ -29,6 +29,9 @@ from atom_dagster.settings import Archive, Endpoints, Settings, SettingsError
 from atom_dagster.warehouse import Warehouse
 from atom_dagster.worlds import open_world
 
+BUILDS_TRIED = 3
+"""Builds in a row that may be overtaken by another process's loads."""
+
 
 @dataclass
 class Outcome:
@@ -160,21 +163,32 @@ def _jobs(settings: Settings, reporter: progress.Reporter, *, debug: bool) -> It
 
 
 def _build(settings: Settings, outcome: Outcome, execute: Execute) -> None:
-    """Build and publish, unless what is published was built from just this."""
+    """Build and publish, unless what is published was built from just this.
+
+    A build during which another process loaded more cannot be published; it is made again.
+    """
     outcome.build = publish.published_build(settings.home)
     warehouse = Warehouse(settings.home / "warehouse.duckdb")
     if not warehouse.path.exists():
         return
-    with warehouse.reading("comparison with the last build") as connection:
-        present = inputs.BuiltFrom(inputs.digest(connection), inputs.build_vars(settings))
-    if outcome.build and not outcome.is_violated:
-        published = inputs.BuiltFrom(outcome.build["inputs"], outcome.build["vars"])
-        if published == present:
+
+    def present() -> inputs.BuiltFrom:
+        with warehouse.reading("comparison with the last build") as connection:
+            return inputs.BuiltFrom(inputs.digest(connection), inputs.build_vars(settings))
+
+    for _ in range(BUILDS_TRIED):
+        before = present()
+        if outcome.build and not outcome.is_violated:
+            published = inputs.BuiltFrom(outcome.build["inputs"], outcome.build["vars"])
+            if published == before:
+                return
+        outcome.refused = None
+        build = execute(BUILD.name, {})
+        _read_build(build, outcome, settings)
+        outcome.build = publish.published_build(settings.home)
+        outcome.is_new = bool(build.success)
+        if build.success or present() == before:
             return
-    build = execute(BUILD.name, {})
-    _read_build(build, outcome, settings)
-    outcome.build = publish.published_build(settings.home)
-    outcome.is_new = bool(build.success)
 
 
 def _read_ingest(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:

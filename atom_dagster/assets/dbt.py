@@ -31,6 +31,7 @@ from atom_dagster.pool import WRITER_POOL
 from atom_dagster.preview import markdown_table
 from atom_dagster.resources import Home
 from atom_dagster.settings import DBT_PROJECT, Settings
+from atom_dagster.warehouse import WriterLock
 
 STEP = "dbt_models"
 
@@ -184,28 +185,31 @@ def dbt_models_asset() -> dg.AssetsDefinition:
             for key, metadata in context.assets_def.metadata_by_key.items()
             if metadata["materialized"] == "view"
         }
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(parents=True)
+        incremental = {
+            _name(key)
+            for key, metadata in context.assets_def.metadata_by_key.items()
+            if metadata["materialized"] == "incremental"
+        }
         total = len(context.selected_asset_keys) + len(context.selected_asset_check_keys)
-        with home.warehouse.writing("start of a build") as connection:
-            # A run may build a part: Dagster builds what needs no month at once, the rest after the months.
-            built = {_name(key) for key in context.selected_asset_keys}
-            origins = inputs.origins(connection, parents, built, build_vars(settings), views)
-            incremental = {
-                _name(key)
-                for key, metadata in context.assets_def.metadata_by_key.items()
-                if metadata["materialized"] == "incremental"
-            }
-            span = inputs.rebuild(connection, incremental & built, build_vars(settings))
-            inputs.announce(connection, span)
-            inputs.forget(connection, built)
-        invocation = dbt.cli(
-            build_arguments(settings, full_refresh=span.is_full), context=context, target_path=target
-        )
-        yield from _results(invocation, total)
-        # Reached only when every model was built and every test passed.
-        with home.warehouse.writing("end of a build") as connection:
-            inputs.note(connection, origins)
+        # What is announced must be what dbt then computes: one build at a time, whatever loads in between.
+        with WriterLock(settings.home / "build").held("a build"):
+            shutil.rmtree(target, ignore_errors=True)
+            target.mkdir(parents=True)
+            with home.warehouse.writing("start of a build") as connection:
+                # A run may build a part: Dagster builds what needs no month at once, the rest after the
+                # months.
+                built = {_name(key) for key in context.selected_asset_keys}
+                origins = inputs.origins(connection, parents, built, build_vars(settings), views)
+                span = inputs.rebuild(connection, incremental & built, build_vars(settings))
+                inputs.announce(connection, span)
+                inputs.forget(connection, built)
+            invocation = dbt.cli(
+                build_arguments(settings, full_refresh=span.is_full), context=context, target_path=target
+            )
+            yield from _results(invocation, total)
+            # Reached only when every model was built and every test passed.
+            with home.warehouse.writing("end of a build") as connection:
+                inputs.note(connection, origins)
 
     return dbt_models
 
