@@ -197,12 +197,17 @@ def build(home: Path) -> Finished:
     """The warehouse of these readings in ``home``: no world, only raw tables and dbt's seeds and models."""
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
-    environment = atom_environment(home)
     with Warehouse(home / "warehouse.duckdb").writing("test") as connection:
         for name, rows in tables().items():
             connection.register("rows", rows)
             connection.execute(f"insert into raw.{name} by name from rows")
-    arguments = ["build", "--resource-type", "seed", "--resource-type", "model"]
+    return run_dbt(home)
+
+
+def run_dbt(home: Path, *options: str) -> Finished:
+    """Build the seeds and models of the warehouse in ``home``, or those that ``options`` select."""
+    environment = atom_environment(home)
+    arguments = ["build", "--resource-type", "seed", "--resource-type", "model", *options]
     arguments += ["--vars", json.dumps({"today": TODAY.isoformat()})]
     arguments += ["--target-path", str(home / "target"), "--log-path", str(home / "logs")]
     done = subprocess.run(
