@@ -61,14 +61,22 @@ def child(first: date) -> None:
 def lengthen(warehouse: Path) -> None:
     """Put copies of the warehouse's raw months before them, until it begins in ``LONG_FIRST``."""
     with duckdb.connect(str(warehouse)) as connection:
+        connection.execute(
+            "create temp table first_counters as select model_id,"
+            " arg_min(downloads_all_time, observed_on) as first_counter from raw.hf_models group by model_id"
+        )
         end = FIRST
         for months, start in BLOCKS:
             mark = f"-before-{months}"
             for table, dated in DATED.items():
                 moved = f"({dated} - interval {months} month)::date"
+                # A counter stands where its first true reading finds it, or it would fall at every seam.
+                still = ", first_counter as downloads_all_time" if table == "hf_models" else ""
+                first_counters = "left join first_counters using (model_id)" if still else ""
+                unwanted = " exclude (first_counter)" if still else ""
                 connection.execute(
-                    f"insert into raw.{table} select * replace ({moved} as {dated},"
-                    f" pull_id || '{mark}' as pull_id) from raw.{table}"
+                    f"insert into raw.{table} select *{unwanted} replace ({moved} as {dated},"
+                    f" pull_id || '{mark}' as pull_id{still}) from raw.{table} {first_counters}"
                     f" where {moved} >= date '{start}' and {moved} < date '{end}'"
                     f" and pull_id not like '%-before-%'"
                     # The 31st of a longer month and the 30th fall on one day.
