@@ -152,12 +152,16 @@ def _jobs(settings: Settings, reporter: progress.Reporter, *, debug: bool) -> It
             config["resources"] = {"home": {"config": {"as_of": settings.as_of.isoformat()}}}
 
         def execute(job: str, tags: dict[str, str]) -> dg.ExecuteInProcessResult:
-            return definitions.resolve_job_def(job).execute_in_process(
+            result = definitions.resolve_job_def(job).execute_in_process(
                 run_config=config,
                 instance=instance,
                 raise_on_error=False,
                 tags={PID_TAG: str(os.getpid()), **tags},
             )
+            if any(map(_is_interruption, result.all_events)):
+                # Dagster turns Ctrl-C into a step's failure, after which we would go on.
+                raise KeyboardInterrupt
+            return result
 
         yield execute
 
@@ -233,6 +237,14 @@ def _blocks(event: dg.DagsterEvent) -> bool:
     """Whether a check's evaluation is a blocking rule's violation."""
     check = event.asset_check_evaluation_data
     return not check.passed and check.severity == dg.AssetCheckSeverity.ERROR and bool(check.blocking)
+
+
+def _is_interruption(event: dg.DagsterEvent) -> bool:
+    """Whether a step failed only because somebody pressed Ctrl-C."""
+    error = event.step_failure_data.error if event.is_step_failure else None
+    while error is not None and error.cls_name != dg.DagsterExecutionInterruptedError.__name__:
+        error = error.cause
+    return error is not None
 
 
 def _is_of_checks(event: dg.DagsterEvent) -> bool:
