@@ -136,6 +136,16 @@ creations as (
 
 ),
 
+first_days as (
+
+    select
+        canonical_id,
+        min(observed_on) as observed_on
+    from creations
+    group by canonical_id
+
+),
+
 first_creations as (
 
     select
@@ -143,13 +153,7 @@ first_creations as (
         creations.observed_on,
         min(creations.created_on) as created_on
     from creations
-    inner join (
-        select
-            canonical_id,
-            min(observed_on) as observed_on
-        from creations
-        group by canonical_id
-    ) as first_days
+    inner join first_days
         on
             creations.canonical_id = first_days.canonical_id
             and creations.observed_on = first_days.observed_on

@@ -221,20 +221,29 @@ nearest_windows as (
 
     select
         distances.*,
-        case when is_previous_nearer then previous_on else following_on end as nearest_on,
-        case when is_previous_nearer then previous_30d else following_30d end as nearest_30d,
         case
-            when is_previous_nearer then previous_distance else following_distance
+            when distances.is_previous_nearer then distances.previous_on
+            else distances.following_on
+        end as nearest_on,
+        case
+            when distances.is_previous_nearer then distances.previous_30d
+            else distances.following_30d
+        end as nearest_30d,
+        case
+            when distances.is_previous_nearer then distances.previous_distance
+            else distances.following_distance
         end as nearest_distance
     from (
         select
             edge_windows.*,
-            {{ days_between('previous_on', 'asked_on') }} as previous_distance,
-            {{ days_between('asked_on', 'following_on') }} as following_distance,
-            following_on is null
+            {{ days_between('edge_windows.previous_on', 'edge_windows.asked_on') }}
+                as previous_distance,
+            {{ days_between('edge_windows.asked_on', 'edge_windows.following_on') }}
+                as following_distance,
+            edge_windows.following_on is null
             or coalesce(
-                {{ days_between('previous_on', 'asked_on') }}
-                < {{ days_between('asked_on', 'following_on') }},
+                {{ days_between('edge_windows.previous_on', 'edge_windows.asked_on') }}
+                < {{ days_between('edge_windows.asked_on', 'edge_windows.following_on') }},
                 false
             ) as is_previous_nearer
         from edge_windows
