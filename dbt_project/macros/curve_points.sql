@@ -13,7 +13,8 @@
       is_hub_fault                        it rests on a reading of a Hub fault
 
     No point depends on readings after its known_on, and where two fall on one day the one known first stays:
-    with given flags, the points known on a day are the curve as of that day. -#}
+    with given flags, the points known on a day are the curve as of that day. Only a point of 2.4 in a gap that
+    ends in a fall goes with that fall, which comes later. -#}
 {% macro curve_points(readings, births, key) -%}
 with counters as (
 
@@ -86,6 +87,7 @@ fall_steps as (
     select
         falls.{{ key }},
         falls.observed_on,
+        falls.previous_on,
         earlier.downloads_all_time + case
             when falls.flag = 'reset' then cast(falls.downloads_all_time as double)
             when {{ days_between('falls.previous_on', 'falls.observed_on') }} <= 30
@@ -144,7 +146,7 @@ birth_points as (
 
 ),
 
--- 2.4
+-- 2.4; between the two counters of a fall the curve is one line
 life_points as (
 
     select
@@ -160,10 +162,25 @@ life_points as (
         readings.downloads_all_time is null
         and readings.downloads_30d is not null
         and {{ days_between('models.created_on', 'readings.observed_on') }} between 0 and 30
+        and not exists (
+            select 1 from fall_steps
+            where
+                fall_steps.{{ key }} = readings.{{ key }}
+                and fall_steps.previous_on < readings.observed_on
+                and fall_steps.observed_on > readings.observed_on
+        )
 
 ),
 
--- 2.3: the neighbours are the counter's readings and the birth, or zero before all of them
+read_points as (
+
+    select * from reading_points
+    union all
+    select * from life_points
+
+),
+
+-- 2.3: the neighbours are the readings of 2.2 and 2.4 and the birth, or zero before all of them
 fixed_points as (
 
     select
@@ -171,7 +188,7 @@ fixed_points as (
         point_on,
         cumulative,
         kind
-    from reading_points
+    from read_points
     union all
     select
         {{ key }},
@@ -181,10 +198,10 @@ fixed_points as (
     from birth_points
     where
         not exists (
-            select 1 from reading_points
+            select 1 from read_points
             where
-                reading_points.{{ key }} = birth_points.{{ key }}
-                and reading_points.point_on = birth_points.point_on
+                read_points.{{ key }} = birth_points.{{ key }}
+                and read_points.point_on = birth_points.point_on
         )
     union all
     select
@@ -263,7 +280,8 @@ steps as (
 
 ),
 
--- 2.5: from the first counter back in steps of one window
+-- 2.5: from the first counter back in steps of one window; a count is not below zero, but unlike a point of 2.3
+-- these are held to no neighbour
 chain_steps as (
 
     select
@@ -339,9 +357,7 @@ chain_points as (
 
 all_points as (
 
-    select * from reading_points
-    union all
-    select * from life_points
+    select * from read_points
     union all
     select * from birth_points
     union all

@@ -1,9 +1,18 @@
-{#- Rank of a source in `source_order`, 1 first; one that is not listed comes last (definitions 1.2). -#}
+{#- Rank of a source in `source_order`, 1 first; those that are not listed come after it, by name (definitions
+    1.2), so that no two share a rank. -#}
 {% macro source_rank(source) -%}
+    {%- set listed = var('source_order') -%}
+    {%- set ranked = listed + (hub_sources() | reject('in', listed) | list) -%}
     case {{ source }}
-        {%- for name in var('source_order') %} when '{{ name }}' then {{ loop.index }}{% endfor %}
-        else {{ var('source_order') | length + 1 }}
+        {%- for name in ranked %} when '{{ name }}' then {{ loop.index }}{% endfor %}
+        else {{ ranked | length + 1 }}
     end
+{%- endmacro %}
+
+
+{#- The sources of Hub readings, by name. -#}
+{% macro hub_sources() -%}
+    {{ return(['hub_archive', 'hub_live', 'hub_revisions', 'hub_series']) }}
 {%- endmacro %}
 
 
@@ -44,16 +53,34 @@
 {%- endmacro %}
 
 
+{#- A day of creation as read, NULL where the Hub names its floor (definitions 0.3). -#}
+{% macro known_creation(created_on) -%}
+    nullif({{ created_on }}, cast('2022-03-02' as date))
+{%- endmacro %}
+
+
+{#- Day a model's curve begins: its creation, or the one before it was made anew (definitions 1.6 b, 2.1).
+    `models` is an alias of int_models. -#}
+{% macro curve_begins_on(models) -%}
+    coalesce({{ models }}.first_created_on, {{ models }}.created_on)
+{%- endmacro %}
+
+
 {#- What a counter below the one before it means (definitions 1.6 b and c), NULL when it is not below: reset when
     the repository was made anew in between, else correction. Both are aliases of readings with
-    downloads_all_time, hf_id and created_on; an identity that was not read differs from none. -#}
+    downloads_all_time, hf_id and created_on; an identity that was not read differs from none, and the floor of the
+    Hub is no day of creation. -#}
 {% macro fall_kind(later, earlier) -%}
     case
         when
             {{ later }}.downloads_all_time < {{ earlier }}.downloads_all_time
             and (
                 coalesce({{ later }}.hf_id <> {{ earlier }}.hf_id, false)
-                or coalesce({{ later }}.created_on <> {{ earlier }}.created_on, false)
+                or coalesce(
+                    {{ known_creation(later ~ '.created_on') }}
+                    <> {{ known_creation(earlier ~ '.created_on') }},
+                    false
+                )
             )
             then 'reset'
         when {{ later }}.downloads_all_time < {{ earlier }}.downloads_all_time then 'correction'

@@ -1,13 +1,16 @@
 -- definitions 3.7: where a month is a difference of counters, downloads_cumulative moves by it and
--- by what a fall took back, up to rounding. Only of curves whose remainder never falls
--- (definitions 2).
+-- by what a fall took back, up to rounding. Only until a remainder of the curve falls (definitions
+-- 2): from there on C* lies above it.
 {{ config(meta={'dagster': {'ref': {'name': 'downloads_by_model_monthly'}}}) }}
 
 with stepping as (
 
     select
         model_id,
-        breaks,
+        lag(point_on) over (
+            partition by model_id
+            order by point_on
+        ) as previous_on,
         cumulative_clean
         - cumulative
         + coalesce(sum(cumulative - cumulative_before) over (
@@ -21,9 +24,12 @@ with stepping as (
 
 fallen as (
 
-    select distinct model_id
+    select
+        model_id,
+        min(previous_on) as from_on
     from stepping
     where raised > 0.5
+    group by model_id
 
 ),
 
@@ -55,7 +61,7 @@ from months
 left join fallen
     on months.model_id = fallen.model_id
 where
-    fallen.model_id is null
+    (fallen.model_id is null or {{ next_month('months.month') }} <= fallen.from_on)
     and months.method in ('observed', 'interpolated')
     and abs(
         months.downloads_cumulative - months.downloads_cumulative_before

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import Switches
 from .cleaning import Reading, settle
@@ -75,9 +75,10 @@ class Curve:
         points = {point.day: point for point in self._solid_points()}
         solid = sorted((day, point.value) for day, point in points.items())
         bracket = (switches or Switches()).chain_bracket_days
-        for point in (*self._window_back(), *self._window_chain(bracket)):
-            value = _clamp(point.day, point.value, solid)
-            points.setdefault(point.day, Point(point.day, value, point.kind, point.known_on))
+        for point in self._window_back():
+            points.setdefault(point.day, replace(point, value=_clamp(point.day, point.value, solid)))
+        for point in self._window_chain(bracket):
+            points.setdefault(point.day, replace(point, value=max(point.value, 0.0)))
 
         self._points = [points[day] for day in sorted(points) if not self._is_in_a_fall(day)]
         self.days = [point.day for point in self._points]
@@ -226,7 +227,7 @@ class Curve:
 
 
 def _clamp(day: int, value: float, solid: Sequence[tuple[int, float]]) -> float:
-    """``value`` between its neighbours among birth and readings; never below 0."""
+    """``value`` between its neighbours among birth and readings (2.3); never below 0."""
     at = bisect_left(solid, (day, float("-inf")))
     lower = solid[at - 1][1] if at > 0 else 0.0
     upper = solid[at][1] if at < len(solid) else float("inf")

@@ -157,10 +157,16 @@ def measure(curve: Curve, month: date, model: Model, today: date, switches: Swit
 
 
 def cumulative(curve: Curve, day: date, model: Model, today: date, switches: Switches) -> float | None:
-    """``C`` on ``day`` (3.7): None if only windows exist, in the future, across a wide gap or in a break."""
+    """``C`` on ``day``, the end of a month (3.7).
+
+    None if only windows exist, in the future, across a wide gap, in a break or before the birth: a
+    model born on ``day`` belongs to the month that begins there (0.2).
+    """
     if not curve.counter_days or day > today:
         return None
-    if model.is_gone and day.toordinal() > curve.days[-1]:
+    if curve.created_on is not None and curve.created_on >= day.toordinal():
+        return None
+    if model.gone_at(day):
         return curve.values[-1]
     value = curve.at(day.toordinal(), clean=False)
     return value.value if value and value.gap <= switches.max_gap_days_cumulative else None

@@ -200,22 +200,23 @@ def first_created_days(
 ) -> dict[str, date]:
     """Canonical id → the creation its first reading named, if it was read before it was ``created``.
 
-    ``created`` is what the newest readings say.
+    ``created`` is what the newest readings say. A reading that names none is passed over.
     """
     said = pl.col("created_at").dt.date()
     first = (
-        hf_models.select(
+        hf_models.filter(said != CREATION_FLOOR)
+        .select(
             canonical_ids("model_id", names).alias("model_id"),
             "observed_on",
-            pl.when(said != CREATION_FLOOR).then(said).alias("created_on"),
+            said.alias("created_on"),
         )
-        .sort("observed_on", "created_on", nulls_last=True)
+        .sort("observed_on", "created_on")
         .unique("model_id", keep="first", maintain_order=True)
     )
     return {
         model_id: said_then
         for model_id, day, said_then in first.iter_rows()
-        if said_then is not None and model_id in created and day < created[model_id]
+        if model_id in created and day < created[model_id]
     }
 
 
@@ -297,7 +298,7 @@ def model_facts(
             tracked_list=list_,
             organization=organization_of(model_id, known),
             created_on=created.get(model_id),
-            release_date=corrected.get(model_id) or created.get(model_id),
+            release_date=corrected.get(model_id) or first.get(model_id) or created.get(model_id),
             last_seen=seen.get(model_id),
             is_gone=model_id in gone,
             first_created_on=first.get(model_id),

@@ -9,10 +9,10 @@ with readings as (
 births as (
 
     select
-        model_id,
-        created_on
-    from {{ ref('int_models') }}
-    where alias_of is null
+        int_models.model_id,
+        {{ curve_begins_on('int_models') }} as created_on
+    from {{ ref('int_models') }} as int_models
+    where int_models.alias_of is null
 
 ),
 

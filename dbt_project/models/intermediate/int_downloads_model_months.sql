@@ -13,7 +13,7 @@ with models as (
         coalesce(int_models.region, 'unknown') as region,
         coalesce(int_models.size_bucket, 'unknown') as size_bucket,
         coalesce(int_models.family, 'unknown') as family,
-        coalesce(int_models.created_on, int_models.release_date) as born_on,
+        coalesce({{ curve_begins_on('int_models') }}, int_models.release_date) as born_on,
         int_models.last_observed_on,
         coalesce(int_models.is_gone, false) as is_gone
     from {{ ref('int_models') }} as int_models

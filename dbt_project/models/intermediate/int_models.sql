@@ -122,6 +122,45 @@ by_model as (
 
 ),
 
+-- the creation that the first reading to tell one told, under any id of the model
+creations as (
+
+    select
+        aliases.canonical_id,
+        readings.observed_on,
+        {{ known_creation('readings.created_on') }} as created_on
+    from readings
+    inner join aliases
+        on readings.model_id = aliases.model_id
+    where {{ known_creation('readings.created_on') }} is not null
+
+),
+
+first_days as (
+
+    select
+        canonical_id,
+        min(observed_on) as observed_on
+    from creations
+    group by canonical_id
+
+),
+
+first_creations as (
+
+    select
+        creations.canonical_id,
+        creations.observed_on,
+        min(creations.created_on) as created_on
+    from creations
+    inner join first_days
+        on
+            creations.canonical_id = first_days.canonical_id
+            and creations.observed_on = first_days.observed_on
+    group by creations.canonical_id, creations.observed_on
+
+),
+
 -- the newest id speaks first, the ids it replaced fill its gaps
 known as (
 
@@ -132,9 +171,9 @@ known as (
         {{ hf_org_of('by_id.model_id') }} as hf_org,
         coalesce(by_model.first_observed_on, by_id.first_observed_on) as first_observed_on,
         coalesce(by_model.last_observed_on, by_id.last_observed_on) as last_observed_on,
-        nullif(
-            coalesce(by_model.created_on, by_id.created_on), cast('2022-03-02' as date)
-        ) as created_on,
+        {{ known_creation('coalesce(by_model.created_on, by_id.created_on)') }} as created_on,
+        first_creations.created_on as first_named_created_on,
+        first_creations.observed_on as first_named_on,
         coalesce(by_id.pipeline_tag, by_model.pipeline_tag) as pipeline_tag,
         coalesce(by_id.library_name, by_model.library_name) as library_name,
         coalesce(by_id.license, by_model.license) as license,
@@ -148,6 +187,8 @@ known as (
     from by_id
     left join by_model
         on by_id.model_id = by_model.canonical_id
+    left join first_creations
+        on by_id.model_id = first_creations.canonical_id
 
 ),
 
@@ -155,6 +196,10 @@ sized as (
 
     select
         known.*,
+        -- a reading from before the creation is one of an earlier life
+        case
+            when known.first_named_on < known.created_on then known.first_named_created_on
+        end as first_created_on,
         coalesce(
             known.reviewed_params_b,
             known.safetensors_total / 1e9,
@@ -317,7 +362,8 @@ select
     coalesce(organizations.region, 'unknown') as region,
     families.family,
     sized.created_on,
-    coalesce(sized.released_on, sized.created_on) as release_date,
+    sized.first_created_on,
+    coalesce(sized.released_on, sized.first_created_on, sized.created_on) as release_date,
     case
         when sized.released_on is not null then 'correction'
         when sized.created_on is not null then 'created_at'

@@ -10,7 +10,7 @@ with models as (
         int_models.precision_variant_of,
         int_models.size_bucket,
         int_models.release_date,
-        int_models.created_on,
+        {{ curve_begins_on('int_models') }} as created_on,
         coalesce(int_models.is_gone, false) as is_gone
     from {{ ref('int_models') }} as int_models
     where {{ in_model_set('int_models') }}

@@ -1,8 +1,8 @@
 {{ config(materialized='table') }}
 
 -- The curve of every component as it could be drawn on each snapshot date: only the points that
--- rest on readings dated on or before it, C* taken again (definitions 2, 5.5). A dip that was not
--- yet known to be one changes more than which points are there: such a curve is drawn anew.
+-- rest on readings dated on or before it, C* taken again (definitions 2, 5.5). A dip or a fall that
+-- was not yet known changes more than which points are there: such a curve is drawn anew.
 
 with snapshots as (
 
@@ -38,9 +38,9 @@ components as (
 births as (
 
     select
-        model_id,
-        created_on
-    from {{ ref('int_models') }}
+        int_models.model_id,
+        {{ curve_begins_on('int_models') }} as created_on
+    from {{ ref('int_models') }} as int_models
 
 ),
 

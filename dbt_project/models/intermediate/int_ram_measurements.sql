@@ -141,6 +141,7 @@ parts as (
         end as downloads_high,
         case
             when asks.asked_on <= asks.created_on then 0
+            when answers.is_in_break or answers.breaks > 0 then null
             when answers.high_on is null and asks.is_gone_variant then 0
             else answers.gap_days
         end as gap_days

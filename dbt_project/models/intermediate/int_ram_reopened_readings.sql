@@ -1,8 +1,8 @@
 {{ config(materialized='table') }}
 
--- Used readings as they stood on a snapshot date on which a dip was not known to be one
--- (definitions 1.6 a, 5.5): the low readings then counted, as falls. Only the few curves that
--- differ for it are here.
+-- Used readings as they stood on a snapshot date before a dip or a fall was known (definitions 1.6,
+-- 5.5): the low readings of a dip then counted, as falls, and the windows of a young model read in
+-- the gap that was to end in a fall. Only the few curves that may differ for it are here.
 
 with snapshots as (
 
@@ -26,9 +26,32 @@ readings as (
 
 ),
 
+used as (
+
+    select
+        readings.canonical_id,
+        readings.observed_on,
+        readings.flag,
+        max(case when readings.downloads_all_time is not null then readings.observed_on end) over (
+            partition by readings.canonical_id
+            order by readings.observed_on
+            rows between unbounded preceding and 1 preceding
+        ) as previous_on,
+        max(case when readings.downloads_all_time is null then readings.observed_on end) over (
+            partition by readings.canonical_id
+            order by readings.observed_on
+            rows between unbounded preceding and 1 preceding
+        ) as last_window_on
+    from readings
+    inner join components
+        on readings.canonical_id = components.component_id
+    where readings.is_used
+
+),
+
 reopened as (
 
-    select distinct
+    select
         snapshots.snapshot_on as as_of,
         components.component_id
     from readings
@@ -39,6 +62,19 @@ reopened as (
             readings.observed_on <= snapshots.snapshot_on
             and readings.dip_known_on > snapshots.snapshot_on
     where snapshots.is_reached
+    union
+    select
+        snapshots.snapshot_on as as_of,
+        used.canonical_id as component_id
+    from used
+    inner join snapshots
+        on
+            used.previous_on < snapshots.snapshot_on
+            and used.observed_on > snapshots.snapshot_on
+    where
+        snapshots.is_reached
+        and used.flag in ('reset', 'correction')
+        and used.last_window_on > used.previous_on
 
 ),
 
@@ -54,6 +90,7 @@ standing as (
         readings.created_on,
         readings.flag,
         readings.is_hub_fault,
+        readings.is_disagreeing,
         max(case when readings.downloads_all_time is not null then readings.observed_on end) over (
             partition by reopened.as_of, reopened.component_id
             order by readings.observed_on
@@ -81,7 +118,10 @@ select
         when later.flag = 'dip'
             then coalesce(
                 {{ fall_kind('later', 'earlier') }},
-                case when later.is_hub_fault then 'hub_fault' end
+                case
+                    when later.is_hub_fault then 'hub_fault'
+                    when later.is_disagreeing then 'sources_disagree'
+                end
             )
         else later.flag
     end as flag,

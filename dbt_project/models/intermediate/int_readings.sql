@@ -126,5 +126,6 @@ select
         when is_disagreeing then 'sources_disagree'
     end as flag,
     is_hub_fault,
+    is_disagreeing,
     case when fall = 'dip' then fall_known_on end as dip_known_on
 from flagged

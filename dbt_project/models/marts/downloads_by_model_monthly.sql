@@ -4,9 +4,9 @@ with models as (
 
     select
         int_models.model_id,
-        int_models.created_on,
+        {{ curve_begins_on('int_models') }} as created_on,
         int_models.release_date,
-        coalesce(int_models.created_on, int_models.release_date) as born_on,
+        coalesce({{ curve_begins_on('int_models') }}, int_models.release_date) as born_on,
         int_models.first_observed_on,
         int_models.last_observed_on,
         int_models.is_gone
@@ -145,6 +145,18 @@ latest_readings as (
 
 ),
 
+-- where the curve ends: with the last reading, unless that has no counter
+curve_ends as (
+
+    select
+        model_id,
+        max(point_on) as last_point_on
+    from points
+    where kind in ('reading', 'window_life')
+    group by model_id
+
+),
+
 -- a counter within a day of a month's edge
 observed_edges as (
 
@@ -177,8 +189,8 @@ asks as (
     union
     select
         model_id,
-        last_reading_on as asked_on
-    from spans
+        last_point_on as asked_on
+    from curve_ends
 
 ),
 
@@ -204,6 +216,41 @@ edge_windows as (
 
 ),
 
+-- of two windows equally far from the edge, the later
+nearest_windows as (
+
+    select
+        distances.*,
+        case
+            when distances.is_previous_nearer then distances.previous_on
+            else distances.following_on
+        end as nearest_on,
+        case
+            when distances.is_previous_nearer then distances.previous_30d
+            else distances.following_30d
+        end as nearest_30d,
+        case
+            when distances.is_previous_nearer then distances.previous_distance
+            else distances.following_distance
+        end as nearest_distance
+    from (
+        select
+            edge_windows.*,
+            {{ days_between('edge_windows.previous_on', 'edge_windows.asked_on') }}
+                as previous_distance,
+            {{ days_between('edge_windows.asked_on', 'edge_windows.following_on') }}
+                as following_distance,
+            edge_windows.following_on is null
+            or coalesce(
+                {{ days_between('edge_windows.previous_on', 'edge_windows.asked_on') }}
+                < {{ days_between('edge_windows.asked_on', 'edge_windows.following_on') }},
+                false
+            ) as is_previous_nearer
+        from edge_windows
+    ) as distances
+
+),
+
 -- 3.2: the window that stands for the month, its distance, and the readings it was taken from
 window_months as (
 
@@ -212,31 +259,21 @@ window_months as (
         asked_on as next_month,
         case
             when gap_days <= {{ var('max_gap_days') }} then previous_on
-            when previous_distance <= {{ var('window_reach_days') }} then previous_on
-            when following_distance <= {{ var('window_reach_days') }} then following_on
+            when nearest_distance <= {{ var('window_reach_days') }} then nearest_on
         end as first_used_on,
         case
             when gap_days <= {{ var('max_gap_days') }} then following_on
-            when previous_distance <= {{ var('window_reach_days') }} then previous_on
-            when following_distance <= {{ var('window_reach_days') }} then following_on
+            when nearest_distance <= {{ var('window_reach_days') }} then nearest_on
         end as last_used_on,
         case
             when gap_days <= {{ var('max_gap_days') }} then window_30d
-            when previous_distance <= {{ var('window_reach_days') }} then previous_30d
-            when following_distance <= {{ var('window_reach_days') }} then following_30d
+            when nearest_distance <= {{ var('window_reach_days') }} then nearest_30d
         end as window_30d,
         case
             when gap_days <= {{ var('max_gap_days') }} then gap_days
-            when previous_distance <= {{ var('window_reach_days') }} then previous_distance
-            when following_distance <= {{ var('window_reach_days') }} then following_distance
+            when nearest_distance <= {{ var('window_reach_days') }} then nearest_distance
         end as gap_days
-    from (
-        select
-            edge_windows.*,
-            {{ days_between('previous_on', 'asked_on') }} as previous_distance,
-            {{ days_between('asked_on', 'following_on') }} as following_distance
-        from edge_windows
-    ) as distances
+    from nearest_windows
 
 ),
 
@@ -282,7 +319,8 @@ edges as (
         latest.breaks as breaks_latest,
         opening.is_in_break as is_start_in_break,
         spans.first_reading_on,
-        spans.last_reading_on as model_last_reading_on
+        spans.last_reading_on as model_last_reading_on,
+        curve_ends.last_point_on
     from model_months
     left join curve as opening
         on
@@ -306,10 +344,12 @@ edges as (
             and model_months.next_month = observed_end.edge
     left join spans
         on model_months.model_id = spans.model_id
+    left join curve_ends
+        on model_months.model_id = curve_ends.model_id
     left join curve as latest
         on
-            spans.model_id = latest.model_id
-            and spans.last_reading_on = latest.asked_on
+            curve_ends.model_id = latest.model_id
+            and curve_ends.last_point_on = latest.asked_on
 
 ),
 
@@ -430,7 +470,7 @@ measured as (
             when
                 methods.is_open
                 and methods.gap_start <= {{ var('max_gap_days') }}
-                and methods.model_last_reading_on >= methods.month
+                and methods.last_point_on >= methods.month
                 and not coalesce(methods.is_start_in_break, false)
                 and methods.breaks_start = methods.breaks_latest
                 then methods.clean_latest - methods.clean_start
