@@ -222,8 +222,9 @@ def _materialize_months(
                 )
         progress.report(f"load {scope}", len(gathered.by_month), len(gathered.by_month))
         attempts.record(connection, scope, gathered, home.settings.now())
+        _observe(context, tables, gathered, months, committed)
         yield from checks.results_of(connection, home.settings, *tables)
-    _conclude(context, scope, tables, gathered, months, committed)
+    _conclude(context, scope, gathered, months)
 
 
 def _require_readable(
@@ -242,16 +243,14 @@ def _require_readable(
             raise LandingError(" ".join(damaged))
 
 
-def _conclude(
+def _observe(
     context: dg.AssetExecutionContext,
-    scope: str,
     tables: tuple[str, ...],
     gathered: Gathered,
     months: Sequence[date],
     committed: int,
 ) -> None:
-    """Say which months were left out and why; raise when that is a failure."""
-    lists = context.run.tags.get("atom/unobservable") == "list"
+    """Log what came of the months asked; before a yield, since Dagster drops what a failure follows."""
     context.log_event(
         dg.AssetObservation(
             ["raw", tables[0]],
@@ -268,6 +267,16 @@ def _conclude(
             },
         )
     )
+
+
+def _conclude(
+    context: dg.AssetExecutionContext,
+    scope: str,
+    gathered: Gathered,
+    months: Sequence[date],
+) -> None:
+    """Say which months were left out and why; raise when that is a failure."""
+    lists = context.run.tags.get("atom/unobservable") == "list"
     failed: dict[str, list[date]] = {}
     for month, why in sorted(gathered.failed.items()):
         failed.setdefault(why, []).append(month)

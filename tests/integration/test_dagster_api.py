@@ -96,8 +96,9 @@ def test_a_range_commits_its_good_months_and_names_the_bad_one(
             "select state, reason from raw.attempts where scope = 'hub' and month = '2025-07-01'"
         ).fetchall()
     assert state == "failed" and "404" in reason
-    [observation] = result.asset_observations_for_node("hub")
-    assert observation.metadata["months_committed"].value == 3
+    [observed] = [event for event in result.all_events if event.is_asset_observation]
+    metadata = observed.asset_observation_data.asset_observation.metadata
+    assert metadata["months_committed"].value == 3
 
     # The same range again, now that the file is there: only what is missing is pulled and loaded.
     (empty_home / "faults.json").write_text("[]")
