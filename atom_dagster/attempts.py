@@ -32,6 +32,10 @@ class Attempted(Protocol):
         """Why a month could not be pulled or loaded; such a month may have pulls."""
 
     @property
+    def notes(self) -> Mapping[date, str]:
+        """What went wrong with a month that is committed all the same."""
+
+    @property
     def unobservable(self) -> Mapping[date, str]:
         """Why nobody can observe a month."""
 
@@ -51,7 +55,7 @@ def create(connection: duckdb.DuckDBPyConnection) -> None:
         "scope": "The dated source, as in raw.loads: hub or openrouter.",
         "month": "First day of the month; 0001-01-01 for a fault of the source as a whole.",
         "state": "committed, failed or not_observable.",
-        "reason": "Why it is not committed, one sentence; NULL when it is.",
+        "reason": "Why it is not committed, or what went wrong although it is; NULL when nothing did.",
         "sources": "The sources whose pulls the month was loaded from, sorted.",
         "attempted_at": "UTC instant of the attempt.",
     }
@@ -85,7 +89,7 @@ def record(connection: duckdb.DuckDBPyConnection, scope: str, attempted: Attempt
 def _rows(attempted: Attempted) -> Iterator[tuple[date, State, str | None, list[str]]]:
     for month, pulls in attempted.by_month.items():
         if month not in attempted.failed:
-            yield month, "committed", None, sorted({pull.source for pull in pulls})
+            yield month, "committed", attempted.notes.get(month), sorted({pull.source for pull in pulls})
     for month, reason in attempted.failed.items():
         yield month, "failed", reason, []
     for month, reason in attempted.unobservable.items():

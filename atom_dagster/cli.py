@@ -128,6 +128,8 @@ def main() -> None:
 def run(settings: Settings, debug: bool, as_of: str | None) -> None:
     """Pull every source, load every observable month, build the marts, check and publish them."""
     if as_of is not None:
+        if settings.accepted_shrinks:
+            raise CliError("--as-of pulls nothing, so --accept-shrink has no use; leave one out.", USAGE)
         settings = replace(settings, as_of=parse_as_of(as_of))
         sys.exit(_run(settings, [], debug=debug, everything=True))
     months = partitions.months_between(partitions.FIRST_MONTH, settings.today())

@@ -123,6 +123,8 @@ def remarks(status: Status) -> list[Remark]:
 def _remarks_on(cell: Cell) -> Iterator[str]:
     if cell.attempt == "failed":
         yield f"failed on {cell.attempted_at:%Y-%m-%d}: {without_month(cell.reason or '', cell.month)}"
+    if cell.attempt == "committed" and cell.reason:
+        yield f"loaded on {cell.attempted_at:%Y-%m-%d}, but: {without_month(cell.reason, cell.month)}"
     for gap in cell.gaps:
         yield f"no reading for {gap.days} days, {gap.after} to {gap.before}"
     if cell.missing_at_source:

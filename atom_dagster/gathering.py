@@ -6,13 +6,13 @@ loading (``assets.raw``), or Dagster.
 
 A month asked for is filled by the first archive, in the configured order, that holds a readable
 observation in it; the next ones are asked only for what the earlier ones left. What landing holds of
-any archive stays and is loaded: two that disagree about one day are both kept, and dbt flags them.
+any archive is loaded, whoever answered today: which of two readings of a day counts is dbt's to say.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -26,6 +26,7 @@ from atom_dagster.sources import (
     NotObservable,
     RateLimited,
     Refused,
+    Shrunk,
     SourceError,
     Unreachable,
     archive,
@@ -45,18 +46,23 @@ FAULTS = (SourceError, LandingError, DuplicateKey)
 SILENCES = 3
 """Files in a row that nobody answers for, after which an archive is asked for no more."""
 
-Warn = Callable[[str], None]
-
 
 @dataclass
 class Gathered:
-    """What a source holds for the months asked: pulls by month, and why a month has none."""
+    """What a source holds for the months asked, and what is wrong with a month or missing in it."""
 
     by_month: dict[date, list[Pull]] = field(default_factory=dict)
     failed: dict[date, str] = field(default_factory=dict)
+    """Why a month is not what it should be; such a month may have pulls, which are loaded."""
     unobservable: dict[date, str] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     """Faults that belong to no single month, such as archives that cannot be listed."""
+    notes: dict[date, str] = field(default_factory=dict)
+    """What went wrong with a month that another archive filled."""
+    warnings: list[str] = field(default_factory=list)
+    """What people should hear although no month failed for it."""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Pulls in landing whose manifest cannot be read, by pull id, and the sentence about each."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,11 @@ class _Past:
     left: set[date]
     """Months that no archive asked so far has filled."""
     faults: dict[date, list[str]] = field(default_factory=dict)
-    """Files that failed, by a month they could have observed, first come first."""
+    """Why files failed, by a month they could have observed, first come first."""
+    shrunk: dict[date, str] = field(default_factory=dict)
+    """Snapshots of complete archives that were refused since they shrank: no other archive excuses that."""
+    filled_by: dict[date, str] = field(default_factory=dict)
+    """The archive that filled a month after another one had failed for it."""
     errors: list[str] = field(default_factory=list)
     """Archives that could not be listed."""
     absent: list[str] = field(default_factory=list)
@@ -85,7 +95,7 @@ class _Past:
     """What each archive that answered holds, for sentences."""
 
 
-def gather_hub(months: Sequence[date], place: Place, endpoints: Endpoints, warn: Warn) -> Gathered:
+def gather_hub(months: Sequence[date], place: Place, endpoints: Endpoints) -> Gathered:
     """Pull what is missing of the Hub for these months, then say what landing holds for each."""
     landing, settings = place.landing, place.settings
     gathered, past = Gathered(), _Past(set(months))
@@ -98,38 +108,62 @@ def gather_hub(months: Sequence[date], place: Place, endpoints: Endpoints, warn:
             # The live Hub has observed the month under way: nobody else need be asked for it.
             asked.discard(present)
         if asked:
-            _ask_archive(source, asked, place, endpoints, past, warn)
+            _ask_archive(source, asked, place, endpoints, past, gathered.warnings)
 
     observed: dict[date, list[Pull]] = {}
     for source in endpoints.archives:
-        for month, pulls in _observed(landing, source.name).items():
-            # A series spans years and was pulled for some months: it stands in where the earlier archives
-            # have nothing, or not all they list, and not beside them.
-            if source.layout != "series" or month not in observed or month in past.faults:
-                observed.setdefault(month, []).extend(pulls)
-    for pull in landing.pulls("hub_live"):
+        for month, pulls in _observed(landing, source.name, gathered.unreadable).items():
+            observed.setdefault(month, []).extend(pulls)
+    for pull in landing.pulls("hub_live", unreadable=gathered.unreadable):
         observed.setdefault(month_of(date.fromisoformat(pull.facts["observed_on"])), []).append(pull)
+    _conclude(gathered, past, months, observed)
+    gathered.warnings += _ineffective(settings.accepted_shrinks, endpoints, landing)
+    return gathered
 
-    for error in past.absent:
-        warn(error)
+
+def _conclude(
+    gathered: Gathered, past: _Past, months: Sequence[date], observed: dict[date, list[Pull]]
+) -> None:
+    """Say of each month what is there, and what is wrong with it."""
+    gathered.errors += gathered.unreadable.values()
     if past.answered == 0:
         gathered.errors += past.errors or past.absent[:1]
-    else:
-        for error in past.errors:
-            warn(error)
+    gathered.warnings += [why for why in (*past.absent, *past.errors) if why not in gathered.errors]
     nobody = (*past.errors, *(past.absent if past.answered == 0 else ()))
     for month in months:
+        if month in observed:
+            gathered.by_month[month] = observed[month]
+        faults = " ".join(dict.fromkeys(past.faults.get(month, [])))
         if month in gathered.failed:
             continue
-        if month in past.left and month in past.faults:
-            gathered.failed[month] = past.faults[month][0]
+        if month in past.shrunk:
+            gathered.failed[month] = past.shrunk[month]
+        elif faults and month in past.left:
+            gathered.failed[month] = faults
         elif month in observed:
-            gathered.by_month[month] = observed[month]
+            if faults:
+                gathered.notes[month] = f"It was filled by {past.filled_by[month]}, since {faults}"
         elif nobody:  # an archive might have observed it, and could not be asked
             gathered.failed[month] = nobody[0]
         else:
             gathered.unobservable[month] = _unobservable(month, observed, past)
-    return gathered
+    gathered.warnings += [f"{month:%Y-%m}: {note}" for month, note in gathered.notes.items()]
+
+
+def _ineffective(accepted: Collection[date], endpoints: Endpoints, landing: Landing) -> list[str]:
+    """A sentence for each day whose shrunken snapshot was accepted, and of which there is none."""
+    used = {
+        pull.facts["folder_date"]
+        for source in endpoints.archives
+        for pull in landing.pulls(source.name, unreadable={})
+        if "shrink_accepted_from_rows" in pull.facts
+    }
+    return [
+        f"--accept-shrink {day} changed nothing: no snapshot of that day was pulled that holds less than half"
+        " of the one before."
+        for day in sorted(accepted)
+        if day.isoformat() not in used
+    ]
 
 
 def _unobservable(month: date, observed: Collection[date], past: _Past) -> str:
@@ -141,15 +175,12 @@ def _unobservable(month: date, observed: Collection[date], past: _Past) -> str:
     )
 
 
-def _observed(landing: Landing, source: str) -> dict[date, list[Pull]]:
-    """An archive's pulls by the months they have readings of; of a series only the newest."""
+def _observed(landing: Landing, source: str, unreadable: dict[str, str]) -> dict[date, list[Pull]]:
+    """An archive's pulls by the months they have readings of; ``unreadable`` as in ``Landing.pulls``."""
     by_month: dict[date, list[Pull]] = {}
-    for pull in landing.pulls(source):
+    for pull in landing.pulls(source, unreadable=unreadable):
         for month in {month_of(day) for day in archive.observed_days(pull)}:
-            if pull.facts.get("layout") == "series":
-                by_month[month] = [pull]
-            else:
-                by_month.setdefault(month, []).append(pull)
+            by_month.setdefault(month, []).append(pull)
     return by_month
 
 
@@ -186,13 +217,12 @@ def _pull_live_hub(place: Place, endpoints: Endpoints, gathered: Gathered) -> No
 
 
 def _ask_archive(
-    source: Archive, asked: set[date], place: Place, endpoints: Endpoints, past: _Past, warn: Warn
+    source: Archive, asked: set[date], place: Place, endpoints: Endpoints, past: _Past, warnings: list[str]
 ) -> None:
     """Pull what one archive has of the months asked, and strike off those that it fills."""
-    problems: list[str] = []
-    faults: dict[date, str] = {}
+    faults: dict[date, list[str]] = {}
     try:
-        listed = archive_listing.snapshots(endpoints, source, problems=problems)
+        listed = archive_listing.snapshots(endpoints, source, problems=warnings)
     except (Missing, Refused) as error:
         past.absent.append(str(error))
     except FAULTS as error:
@@ -200,19 +230,17 @@ def _ask_archive(
     else:
         past.answered += 1
         past.spans.append(_span(source, listed))
-        for problem in problems:
-            warn(problem)
         for snapshot, fault in _pull_missing(source, listed, asked, place, endpoints):
             of = [month_of(snapshot.folder_date)] if snapshot.folder_date else sorted(asked)
             for month in of:
-                faults.setdefault(month, str(fault))
-            warn(f"{source.name} has no reading from {snapshot.title}: {fault}")
-    for month in sorted(past.left & set(_observed(place.landing, source.name)) - set(faults)):
+                faults.setdefault(month, []).append(str(fault))
+                if isinstance(fault, Shrunk):
+                    past.shrunk.setdefault(month, str(fault))
+    for month in past.left & set(_observed(place.landing, source.name, {})) - set(faults):
         past.left.discard(month)
-        if month in past.faults:
-            warn(f"{month:%Y-%m} was filled by {source.name}, since an earlier archive failed for it.")
-    for month, why in faults.items():
-        past.faults.setdefault(month, []).append(why)
+        past.filled_by[month] = source.name
+    for month, whys in faults.items():
+        past.faults.setdefault(month, []).extend(whys)
 
 
 def _span(source: Archive, listed: Sequence[Snapshot]) -> str:
@@ -231,11 +259,11 @@ def _pull_missing(
     ``settings.pull_workers`` files come at once; the quota they draw on is paced by ``http.Patience``.
     """
     settings, landing = place.settings, place.landing
-    landed = landing.pulls(source.name)
+    landed = landing.pulls(source.name, unreadable={})
     missing = [
         snapshot
         for snapshot in archive_listing.candidates(source, listed, asked, settings.archive_days)
-        if not any(archive.holds(pull, snapshot) for pull in landed)
+        if not _is_held(snapshot, source, landing, landed)
     ]
     if not missing:
         return []
@@ -314,6 +342,12 @@ def _pull_missing(
     return [(snapshot, failed[snapshot]) for snapshot in missing if snapshot in failed]
 
 
+def _is_held(snapshot: Snapshot, source: Archive, landing: Landing, landed: Sequence[Pull]) -> bool:
+    if source.layout == "revisions":
+        snapshot = archive.remembered(landing, source, snapshot)
+    return any(archive.holds(pull, snapshot) for pull in landed)
+
+
 class _Watch:
     """Ends the asking of an archive that does not answer, or says "later"; shared by its tasks."""
 
@@ -352,7 +386,6 @@ def gather_rankings(months: Sequence[date], place: Place, endpoints: Endpoints) 
     gathered = Gathered()
     yesterday = settings.today() - timedelta(days=1)
     first, last = endpoints.rankings_span or (openrouter.FIRST_DAY, yesterday)
-    held = _rankings_by_month(landing)
     in_reach = [month for month in months if month_of(first) <= month <= last]
     # The months that may be restated are asked for by themselves: the same question tomorrow, and no
     # new pull as long as the answer is the same.
@@ -380,8 +413,7 @@ def gather_rankings(months: Sequence[date], place: Place, endpoints: Endpoints) 
                 refusal = str(error)
             else:
                 gathered.errors.append(str(error))
-    if asked:
-        held = _rankings_by_month(landing)
+    held = _rankings_by_month(landing, gathered.unreadable)
     for month in months:
         if month in held:
             gathered.by_month[month] = held[month]
@@ -391,6 +423,7 @@ def gather_rankings(months: Sequence[date], place: Place, endpoints: Endpoints) 
             gathered.unobservable[month] = refusal or (
                 f"OpenRouter's rankings cannot observe {month:%Y-%m}: here they run from {first} to {last}."
             )
+    gathered.errors += gathered.unreadable.values()
     return gathered
 
 
@@ -400,7 +433,7 @@ def _wholly_asked(landing: Landing, first: date, last: date) -> set[date]:
     By the days asked, not the days that came: some are missing at the source.
     """
     whole = set()
-    for pull in _rankings(landing):
+    for pull in _rankings(landing, {}):
         start, end = (date.fromisoformat(pull.facts[edge]) for edge in ("start", "end"))
         for month in months_between(start, end):
             month_end = next_month(month) - timedelta(days=1)
@@ -409,13 +442,17 @@ def _wholly_asked(landing: Landing, first: date, last: date) -> set[date]:
     return whole
 
 
-def _rankings(landing: Landing) -> list[Pull]:
-    return landing.pulls("openrouter_rankings") + landing.pulls("openrouter_export")
+def _rankings(landing: Landing, unreadable: dict[str, str]) -> list[Pull]:
+    return [
+        pull
+        for source in ("openrouter_rankings", "openrouter_export")
+        for pull in landing.pulls(source, unreadable=unreadable)
+    ]
 
 
-def _rankings_by_month(landing: Landing) -> dict[date, list[Pull]]:
+def _rankings_by_month(landing: Landing, unreadable: dict[str, str]) -> dict[date, list[Pull]]:
     by_month: dict[date, list[Pull]] = {}
-    for pull in _rankings(landing):
+    for pull in _rankings(landing, unreadable):
         for month in months_between(*openrouter.days(pull)):
             by_month.setdefault(month, []).append(pull)
     return by_month

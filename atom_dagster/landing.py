@@ -33,7 +33,7 @@ MANIFEST = "manifest.json"
 DRAFTS = ".drafts"
 PRUNED = ".pruned"
 LOCK_WAIT = 900.0
-"""Seconds to wait for another process that makes the same pull."""
+"""Seconds to wait for another process that makes the same pull, from the last sign of its going on."""
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PACKED = (".parquet", ".gz")
@@ -116,15 +116,26 @@ class Landing:
         self.root = root
         self._known: dict[Path, Pull] = {}
 
-    def pulls(self, source: str | None = None) -> list[Pull]:
-        """Complete pulls, of one source or of all, in the order (fetched_at, pull_id)."""
+    def pulls(self, source: str | None = None, *, unreadable: dict[str, str] | None = None) -> list[Pull]:
+        """Complete pulls, of one source or of all, in the order (fetched_at, pull_id).
+
+        Args:
+            source: whose pulls; None: everybody's.
+            unreadable: gets, by pull id, a sentence for each pull whose manifest cannot be read.
+
+        Raises:
+            LandingError: a manifest cannot be read, and ``unreadable`` is not given.
+        """
         found = []
         for manifest in self.root.glob(f"{source or '[!.]*'}/*/{MANIFEST}"):
             try:
                 found.append(self.load(manifest.parent))
-            except LandingError:
-                if manifest.exists():  # else it was taken out just now
+            except LandingError as error:
+                if not manifest.exists():  # it was taken out just now
+                    continue
+                if unreadable is None:
                     raise
+                unreadable[manifest.parent.name] = str(error)
         return sorted(found, key=lambda pull: (pull.fetched_at, pull.pull_id))
 
     def get(self, pull_id: str) -> Pull:
@@ -161,10 +172,10 @@ class Landing:
         """A draft to write one pull into; what an interrupted attempt of the same day left is kept.
 
         Leaving without ``commit`` or ``discard`` keeps the draft. One process at a time holds it; a
-        second one waits.
+        second one waits, and should then look whether landing holds what it came for.
 
         Raises:
-            LandingError: another process kept the draft for longer than ``LOCK_WAIT``.
+            LandingError: another process held the draft, and nothing was added to it for ``LOCK_WAIT``.
         """
         for word in (source, scope):
             if not _WORD.fullmatch(word):
@@ -174,7 +185,7 @@ class Landing:
         day = now().astimezone(UTC).date().isoformat()
         _sweep(drafts, day)
         folder = drafts / f"{source}-{scope}"
-        with locked(folder.with_name(folder.name + ".lock"), LOCK_WAIT):
+        with locked(folder.with_name(folder.name + ".lock"), LOCK_WAIT, lambda: _extent(folder)):
             state = {"source": source, "scope": scope, "world": world, "day": day}
             yield PullWriter(self, folder, state, now)
 
@@ -317,13 +328,14 @@ class PullWriter:
         """
         pull_id = _pull_id(source, scope, self.pages)
         root = self._landing.root / source
-        of_scope = [pull for pull in self._landing.pulls(source) if pull.scope == scope]
+        of_scope = [pull for pull in self._landing.pulls(source, unreadable={}) if pull.scope == scope]
         known = [pull for pull in of_scope if pull.pull_id.startswith(pull_id)]
         for pull in known:
             if pull.as_of == as_of or pull is of_scope[-1]:
                 return root / pull.pull_id
-        # An id is never given again: the warehouse may still hold the rows of a pull that was taken out.
-        used = {pull.pull_id for pull in known} | self._landing.taken_out()
+        # An id is never given again: the warehouse may still hold the rows of a pull that was taken out,
+        # and a folder may lie there that cannot be read.
+        used = {folder.name for folder in root.glob(f"{pull_id}*")} | self._landing.taken_out()
         again, name = 1, pull_id
         while name in used:
             again += 1
@@ -434,10 +446,27 @@ def day_of(draft: Path) -> date | None:
         return None
 
 
+def _extent(draft: Path) -> list[tuple[str, int]]:
+    """The files of a draft and their sizes, which change as long as somebody adds to it."""
+    found = []
+    with suppress(OSError):  # files come and go meanwhile
+        found += [(str(file), file.stat().st_size) for file in sorted(draft.rglob("*"))]
+    return found
+
+
 @contextmanager
-def locked(file: Path, wait: float) -> Iterator[None]:
-    """Hold the kernel's lock on ``file``, which exists only while someone does."""
-    waited, pause = 0.0, 0.1
+def locked(file: Path, wait: float, signs: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Hold the kernel's lock on ``file``, which exists only while someone does.
+
+    Args:
+        file: what to lock.
+        wait: seconds to wait for another holder.
+        signs: gives something else as long as the holder goes on; the waiting then begins anew.
+
+    Raises:
+        LandingError: another process holds the lock.
+    """
+    waited, pause, seen = 0.0, 0.1, signs()
     while True:
         handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -453,6 +482,8 @@ def locked(file: Path, wait: float) -> Iterator[None]:
                 ) from None
             time.sleep(pause)
             waited += pause
+            if (sign := signs()) != seen:
+                waited, seen = 0.0, sign
         except FileNotFoundError:
             pass
         os.close(handle)

@@ -44,6 +44,8 @@ class Outcome:
     """Why, by asset and month."""
     failures: list[str] = field(default_factory=list)
     """Sentences about sources or steps that failed."""
+    warnings: list[str] = field(default_factory=list)
+    """What went wrong without failing a month."""
     is_violated: bool = False
     """Whether a blocking check failed at a load; publication then says which."""
     refused: str | None = None
@@ -62,7 +64,9 @@ class Outcome:
         return " ".join(next(iter(months.values())) for months in self.unobservable.values() if months)
 
     def lines(self) -> Iterator[str]:
-        """Months that no source could observe, a line per asset."""
+        """Warnings, then months that no source could observe, a line per asset."""
+        for warning in dict.fromkeys(self.warnings):
+            yield f"  warns: {warning}"
         for asset, months in self.unobservable.items():
             if months:
                 names = sorted(months)
@@ -204,6 +208,7 @@ def _read_ingest(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:
                 name = observation.asset_key.path[-1]
                 outcome.unobservable[name] = _as_json(metadata["not_observable"])
                 outcome.committed[name] = int(str(metadata["months_committed"].value))
+                outcome.warnings += _as_list(metadata["warnings"])
         elif event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             outcome.is_violated |= _blocks(event)
         elif event.is_step_failure and not _is_of_checks(event):
@@ -214,6 +219,10 @@ def _read_ingest(result: dg.ExecuteInProcessResult, outcome: Outcome) -> None:
 
 def _as_json(value: dg.MetadataValue) -> dict[str, str]:
     return dict(value.value) if isinstance(value, dg.JsonMetadataValue) else {}  # type: ignore[arg-type]
+
+
+def _as_list(value: dg.MetadataValue) -> list[str]:
+    return list(value.value) if isinstance(value, dg.JsonMetadataValue) else []  # type: ignore[arg-type]
 
 
 def _read_build(result: dg.ExecuteInProcessResult, outcome: Outcome, settings: Settings) -> None:

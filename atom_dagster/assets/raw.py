@@ -6,7 +6,7 @@ answer understood (``sources``), or how rows are stored (``warehouse``).
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -72,7 +72,7 @@ def hub_assets(context: dg.AssetExecutionContext, home: Home, world: World) -> I
         home,
         scope="hub",
         tables=("hf_models", "hf_derivatives", "hf_probes"),
-        gather=lambda months: gather_hub(months, _place(home), world.endpoints, context.log.warning),
+        gather=lambda months: gather_hub(months, _place(home), world.endpoints),
         read=_read_hub,
     )
 
@@ -196,14 +196,22 @@ def _materialize_months(
 ) -> Iterator[dg.AssetCheckResult]:
     months = [date.fromisoformat(key) for key in context.partition_keys]
     gathered = gather(months)
+    for warning in gathered.warnings:
+        context.log.warning(warning)
+    committed = 0
     with writer_slot(context, scope), home.warehouse.writing(f"load of {scope}") as connection:
         for done, (month, pulls) in enumerate(sorted(gathered.by_month.items())):
             progress.report(f"load {scope}", done, len(gathered.by_month))
             try:
+                _require_readable(connection, scope, month, gathered.unreadable)
                 loaded = _replace(connection, home.landing, scope, month, tables, pulls, read)
             except FAULTS as error:
-                gathered.failed[month] = str(error)
+                whys = (gathered.failed.get(month), f"It was not loaded: {error}")
+                gathered.failed[month] = " ".join(why for why in whys if why)
                 continue
+            committed += 1
+            if month in gathered.failed:
+                continue  # what there is of it is loaded, and it is asked for again
             for table in tables:
                 context.log_event(
                     dg.AssetMaterialization(
@@ -214,25 +222,42 @@ def _materialize_months(
                 )
         progress.report(f"load {scope}", len(gathered.by_month), len(gathered.by_month))
         attempts.record(connection, scope, gathered, home.settings.now())
+        _observe(context, tables, gathered, months, committed)
         yield from checks.results_of(connection, home.settings, *tables)
-    _conclude(context, scope, tables, gathered, months)
+    _conclude(context, scope, gathered, months)
 
 
-def _conclude(
+def _require_readable(
+    connection: duckdb.DuckDBPyConnection, scope: str, month: date, unreadable: Mapping[str, str]
+) -> None:
+    """Leave a month as it stands when a pull that it stands on is in landing and cannot be read.
+
+    Raises:
+        LandingError: that is so.
+    """
+    if unreadable:
+        found = connection.execute(
+            "select unnest(pull_ids) from raw.loads where scope = ? and month = ?", [scope, month]
+        ).fetchall()
+        if damaged := [unreadable[pull_id] for (pull_id,) in found if pull_id in unreadable]:
+            raise LandingError(" ".join(damaged))
+
+
+def _observe(
     context: dg.AssetExecutionContext,
-    scope: str,
     tables: tuple[str, ...],
     gathered: Gathered,
     months: Sequence[date],
+    committed: int,
 ) -> None:
-    """Say which months were left out and why; raise when that is a failure."""
-    lists = context.run.tags.get("atom/unobservable") == "list"
+    """Log what came of the months asked; before a yield, since Dagster drops what a failure follows."""
     context.log_event(
         dg.AssetObservation(
             ["raw", tables[0]],
             metadata={
                 "months_asked": len(months),
-                "months_committed": len(set(gathered.by_month) - set(gathered.failed)),
+                "months_committed": committed,
+                "warnings": dg.MetadataValue.json(gathered.warnings),
                 "not_observable": dg.MetadataValue.json(
                     {f"{month:%Y-%m}": why for month, why in sorted(gathered.unobservable.items())}
                 ),
@@ -242,6 +267,16 @@ def _conclude(
             },
         )
     )
+
+
+def _conclude(
+    context: dg.AssetExecutionContext,
+    scope: str,
+    gathered: Gathered,
+    months: Sequence[date],
+) -> None:
+    """Say which months were left out and why; raise when that is a failure."""
+    lists = context.run.tags.get("atom/unobservable") == "list"
     failed: dict[str, list[date]] = {}
     for month, why in sorted(gathered.failed.items()):
         failed.setdefault(why, []).append(month)

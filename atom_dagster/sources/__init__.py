@@ -32,6 +32,10 @@ class BadAnswer(SourceError):
     """What came is not what the service's interface promises."""
 
 
+class Shrunk(BadAnswer):
+    """A complete archive's snapshot holds far fewer rows than the one before it."""
+
+
 class Missing(BadAnswer):
     """The service answers that it has no such thing (404, 410)."""
 

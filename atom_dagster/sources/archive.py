@@ -7,7 +7,9 @@ belong here: which files there are (``archive_listing``), the shapes they have h
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from urllib.parse import quote
 
 from atom_dagster.landing import Landing, Pull
 from atom_dagster.settings import Archive, Endpoints
-from atom_dagster.sources import BadAnswer, Progress
+from atom_dagster.sources import BadAnswer, Progress, Shrunk
 from atom_dagster.sources.archive_files import (
     day_of,
     frames,
@@ -32,7 +34,7 @@ from atom_dagster.sources.hub_client import Download
 from atom_dagster.sources.models import Collector, instant
 from atom_dagster.sources.tables import Reading
 
-__all__ = ["Snapshot", "holds", "observed_days", "observed_on", "pull", "read", "snapshots"]
+__all__ = ["Snapshot", "holds", "observed_days", "observed_on", "pull", "read", "remembered", "snapshots"]
 
 LARGE = 100_000
 """Rows from which the youngest model dates a snapshot (definitions 1.1)."""
@@ -77,13 +79,16 @@ def pull(
     if archive.layout == "revisions":
         snapshot, committed_on = file_at(client, archive, snapshot)
         committed_on = committed_on or snapshot.folder_date
-        # A commit of other files leaves this one as it was.
-        for held in landing.pulls(archive.name):
-            if snapshot.oid and held.facts.get("oid") == snapshot.oid:
-                return held
+        _remember(landing, archive, snapshot)
+        if held := _held(landing, archive, snapshot):
+            return held
     request = f"/datasets/{archive.repo}/resolve/{snapshot.revision}/{quote(snapshot.path)}"
     name = snapshot.path.rpartition("/")[2]
     with landing.open(source=archive.name, scope=snapshot.scope, world=endpoints.world, now=now) as draft:
+        # Another process may have pulled it while this one waited for the draft.
+        if held := _held(landing, archive, snapshot):
+            draft.discard()
+            return held
         if [page.request for page in draft.pages] != [request]:
             draft.discard()
             download = client.download(request)
@@ -121,10 +126,39 @@ def pull(
 def holds(pull: Pull, snapshot: Snapshot) -> bool:
     """Whether a pull is of this file as it is listed now."""
     if snapshot.revision != "main":
-        return bool(pull.facts.get("revision") == snapshot.revision)
+        # A commit of other files leaves this one as it was.
+        is_same_file = snapshot.oid is not None and pull.facts.get("oid") == snapshot.oid
+        return is_same_file or bool(pull.facts.get("revision") == snapshot.revision)
     folder = snapshot.folder_date.isoformat() if snapshot.folder_date else None
     listed = (folder, snapshot.size, snapshot.oid)
     return (pull.facts["folder_date"], pull.pages[0].bytes, pull.facts["oid"]) == listed
+
+
+def _held(landing: Landing, archive: Archive, snapshot: Snapshot) -> Pull | None:
+    return next((pull for pull in landing.pulls(archive.name, unreadable={}) if holds(pull, snapshot)), None)
+
+
+def remembered(landing: Landing, archive: Archive, snapshot: Snapshot) -> Snapshot:
+    """The snapshot with the content id that its revision listed when it was asked, which never changes."""
+    try:
+        oid = _memory(landing, archive, snapshot).read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return snapshot
+    return replace(snapshot, oid=snapshot.oid or oid or None)
+
+
+def _remember(landing: Landing, archive: Archive, snapshot: Snapshot) -> None:
+    """Keep what a revision lists, so that no later run need ask for it; losing it costs a request."""
+    if snapshot.oid:
+        file = _memory(landing, archive, snapshot)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(f"{file.name}.{os.getpid()}.part")
+        part.write_text(snapshot.oid, encoding="ascii")
+        part.replace(file)
+
+
+def _memory(landing: Landing, archive: Archive, snapshot: Snapshot) -> Path:
+    return landing.root / ".revisions" / archive.name / quote(snapshot.revision, safe="")
 
 
 def observed_on(pull: Pull) -> date:
@@ -237,13 +271,13 @@ def _shrink(rows: int, before: int | None, snapshot: Snapshot, accepted: Collect
     """The fact that a snapshot shrank and was accepted by name; nothing when it did not shrink.
 
     Raises:
-        BadAnswer: it shrank and nobody accepted it.
+        Shrunk: it shrank and nobody accepted it.
     """
     if before is None or rows >= before / 2:
         return {}
     if snapshot.folder_date in accepted:
         return {"shrink_accepted_from_rows": before}
-    raise BadAnswer(
+    raise Shrunk(
         f"{snapshot.title} has {rows} models, less than half of the snapshot before it ({before}); a "
         "complete archive does not halve, so it was not recorded; to accept it all the same, run again "
         f"with --accept-shrink {snapshot.folder_date}."

@@ -244,8 +244,12 @@ def test_a_shrunken_snapshot_is_accepted_by_name(place: Place):
     asked = ("backfill", "--from", FAR, "--to", FAR)
     ended = place.run(*asked, faults_are=rules)
     _asked(ended, 3, f"run again with --accept-shrink {day}")
-    ended = place.run(*asked, "--accept-shrink", day, faults_are=rules)
+    ended = place.run(*asked, "--accept-shrink", day, "--accept-shrink", f"{FAR}-13", faults_are=rules)
     _asked(ended, 0)
+    assert [line for line in ended.stderr.splitlines() if "changed nothing" in line] == [
+        f"  warns: --accept-shrink {FAR}-13 changed nothing: no snapshot of that day was pulled that holds"
+        " less than half of the one before."
+    ]
     [manifest] = (place.home / "landing" / "hub_archive").glob(f"hub_archive-{day}-*/manifest.json")
     facts = json.loads(manifest.read_text())["facts"]
     assert facts["shrink_accepted_from_rows"] > 2 * facts["rows"]

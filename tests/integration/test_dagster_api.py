@@ -88,7 +88,17 @@ def test_a_range_commits_its_good_months_and_names_the_bad_one(
     assert "404" in description
     assert "2025-06" not in description
     assert instance.get_materialized_partitions(HF_MODELS) == {"2025-06-01", "2025-08-01"}
-    assert _months(empty_home) == {date(2025, 6, 1), date(2025, 8, 1)}
+    # What landing holds of the bad month is loaded all the same; the month is not called materialized.
+    assert _months(empty_home) == {date(2025, 6, 1), date(2025, 7, 1), date(2025, 8, 1)}
+    assert _readings(empty_home, "2025-07") == {("2025-07", "hub_archive"): 4}
+    with duckdb.connect(str(empty_home / "warehouse.duckdb"), read_only=True) as connection:
+        [(state, reason)] = connection.execute(
+            "select state, reason from raw.attempts where scope = 'hub' and month = '2025-07-01'"
+        ).fetchall()
+    assert state == "failed" and "404" in reason
+    [observed] = [event for event in result.all_events if event.is_asset_observation]
+    metadata = observed.asset_observation_data.asset_observation.metadata
+    assert metadata["months_committed"].value == 3
 
     # The same range again, now that the file is there: only what is missing is pulled and loaded.
     (empty_home / "faults.json").write_text("[]")
@@ -115,6 +125,35 @@ def test_a_month_asked_for_by_name_that_nothing_observes_fails(
     [failure] = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     assert "No source of Hub readings can observe 2023-12" in failure.user_failure_data.description  # type: ignore[union-attr]
     assert not instance.get_materialized_partitions(HF_MODELS)
+
+
+def test_a_manifest_that_cannot_be_read_leaves_its_month_as_it_stands(
+    empty_home: Path, instance: dg.DagsterInstance
+):
+    month_range = {
+        "dagster/asset_partition_range_start": "2025-06-01",
+        "dagster/asset_partition_range_end": "2025-07-01",
+    }
+    assert dg.materialize([hub_assets], tags=month_range, resources=RESOURCES, instance=instance).success
+    before = _readings(empty_home, "2025-06", "2025-07")
+    [manifest] = (empty_home / "landing" / "hub_archive").glob("hub_archive-2025-07-16-*/manifest.json")
+    manifest.write_text("{")
+    result = dg.materialize(
+        [hub_assets], tags=month_range, resources=RESOURCES, instance=instance, raise_on_error=False
+    )
+    assert not result.success
+    assert _readings(empty_home, "2025-06", "2025-07") == before
+    assert {event.partition for event in result.get_asset_materialization_events()} == {"2025-06-01"}
+    with duckdb.connect(str(empty_home / "warehouse.duckdb"), read_only=True) as connection:
+        ledger = connection.execute(
+            "select month, state, contains(reason, ?) from raw.attempts order by month",
+            [manifest.parent.name],
+        ).fetchall()
+    assert ledger == [
+        (date(1, 1, 1), "failed", True),
+        (date(2025, 6, 1), "committed", None),
+        (date(2025, 7, 1), "failed", True),
+    ]
 
 
 def _readings(home: Path, *months: str) -> dict[tuple[str, str], int]:

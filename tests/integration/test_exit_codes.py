@@ -72,6 +72,14 @@ def test_unknown_options_and_missing_ones(home: Path):
         assert "Traceback" not in done.stderr
 
 
+def test_a_shrink_cannot_be_accepted_where_nothing_is_pulled(home: Path):
+    arguments = ("run", "--as-of", "2026-01-01", "--accept-shrink", "2025-03-12")
+    done = atom(*arguments, environment=atom_environment(home))
+    assert done.returncode == 2
+    assert "--as-of pulls nothing" in _one_sentence(done.stderr)
+    assert not home.exists()
+
+
 @pytest.fixture
 def recorded_copy(recorded: Finished, home: Path) -> dict[str, str]:
     shutil.copytree(recorded.home, home, symlinks=True)

@@ -190,6 +190,36 @@ def test_a_file_that_two_revisions_share_comes_once(server: Loopback, landing: L
     assert server.paths().count(f"/datasets/{REPO}/resolve/later/models.parquet") == 0
 
 
+def test_a_revision_that_left_the_file_as_it_was_is_asked_for_once(
+    server: Loopback, landing: Landing
+) -> None:
+    with_revisions(server, "2026-03-09T05:00:00.000Z")
+    first = fetch(server, landing, "revisions", REVISION)
+    later = Snapshot(date(2026, 3, 16), "models.parquet", None, revision="later")
+    source = of_kind(server, "revisions")
+    assert not archive.holds(first, archive.remembered(landing, source, later))
+    fetch(server, landing, "revisions", later)
+    assert archive.holds(first, archive.remembered(landing, source, later))
+    with_revisions(
+        server, "2026-03-17T05:00:00.000Z", body=parquet({"id": ["a/1"], "downloads": [1]}), oid="o2"
+    )
+    changed = Snapshot(date(2026, 3, 23), "models.parquet", None, revision="changed")
+    second = fetch(server, landing, "revisions", changed)
+    known = archive.remembered(landing, source, changed)
+    assert [archive.holds(pull, known) for pull in (first, second)] == [False, True]
+
+
+def test_what_another_process_pulled_meanwhile_is_not_downloaded_again(
+    server: Loopback, landing: Landing
+) -> None:
+    body = parquet(series())
+    first = fetch_series(server, landing, body)
+    again = fetch_series(server, landing, body)
+    assert again == first
+    downloads = [path for path in server.paths() if "/resolve/" in path]
+    assert len(downloads) == 1
+
+
 def test_a_revision_without_the_file(server: Loopback, landing: Landing) -> None:
     server.replies(Reply.json([]))
     with pytest.raises(BadAnswer, match=r"owner/stats of 2026-03-09 has no models\.parquet"):

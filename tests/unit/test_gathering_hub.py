@@ -19,9 +19,10 @@ from atom_dagster.sources import Unreachable, archive, archive_listing, http
 from atom_dagster.sources.archive import Snapshot
 from atom_dagster.worlds import open_world
 from tests.unit._loopback import endpoints as fake_endpoints
-from tests.unit._worlds import home, settings
+from tests.unit._worlds import NOW, home, settings
 
 WEEKLY, HISTORY, SERIES = "hub_weekly_snapshots", "hub-stats", "open_model_evolution_data"
+NEXT_DAY = datetime(2026, 5, 21, 12, tzinfo=UTC)
 DOWN = {"status": 500, "retry_after": 0}
 
 
@@ -38,14 +39,13 @@ class Gatherer:
         self.warnings: list[str] = []
 
     def __call__(self, *months: str, faults: list[dict[str, Any]] | None = None, **chosen: Any) -> Gathered:
-        self.warnings = []
         file = self.folder / "faults.json"
         file.write_text(json.dumps(faults or []))
-        given = replace(settings(faults=file), **chosen)
+        given = replace(settings(now=chosen.pop("now", NOW), faults=file), **chosen)
         with open_world(given) as found:
-            return gather_hub(
-                [month(text) for text in months], Place(self.landing, given), found, self.warnings.append
-            )
+            gathered = gather_hub([month(text) for text in months], Place(self.landing, given), found)
+        self.warnings = gathered.warnings
+        return gathered
 
     def sources(self, gathered: Gathered) -> dict[str, list[str]]:
         """The archives that each month's pulls are of."""
@@ -68,7 +68,7 @@ def test_each_month_is_filled_by_the_first_archive_that_holds_it(gather: Gathere
     assert gather.sources(found) == {
         "2024-04": ["hub_archive"],
         "2024-05": ["hub_revisions"],
-        "2025-03": ["hub_archive"],
+        "2025-03": ["hub_archive", "hub_series"],
         "2025-04": ["hub_series"],
     }
     assert not found.failed and not found.errors and not gather.warnings
@@ -122,12 +122,73 @@ def test_no_archive_lets_us_in(gather: Gatherer) -> None:
 def test_a_file_that_fails_is_a_warning_when_the_next_archive_fills_its_month(gather: Gatherer) -> None:
     bad = [{"path": "resolve/main/models/2025-0[37]-12|2025-07-16", "status": 404}]
     found = gather("2025-03", "2025-07", faults=bad)
-    assert gather.sources(found) == {"2025-03": ["hub_archive", "hub_series"]}, "what came stays"
+    assert gather.sources(found) == {
+        "2025-03": ["hub_archive", "hub_series"],
+        "2025-07": ["hub_archive"],
+    }, "what came is loaded, although a month is not whole"
     assert "2025-07-16" in found.failed[month("2025-07")]
-    assert any("models/2025-03-12/models.parquet" in warning for warning in gather.warnings)
-    assert any("2025-03 was filled by hub_series" in warning for warning in gather.warnings)
+    [warning] = gather.warnings
+    assert warning.startswith("2025-03: It was filled by hub_series, since ")
+    assert "models/2025-03-12/models.parquet" in found.notes[month("2025-03")]
     found = gather("2025-03", "2025-07")
-    assert gather.sources(found) == {"2025-03": ["hub_archive"], "2025-07": ["hub_archive"]}
+    assert not found.failed and not found.notes
+
+
+def test_what_is_loaded_depends_on_landing_alone(gather: Gatherer) -> None:
+    gather("2025-03", "2025-04")
+    series = gather.landing.pulls("hub_series")
+    down = gather("2025-03", "2025-04", faults=[{"path": "datasets", **DOWN}])
+    up = gather("2025-03", "2025-04")
+    assert len(series) == 1
+    assert down.by_month == up.by_month
+    assert series[0] in up.by_month[month("2025-03")]
+
+
+def test_every_series_that_landed_is_loaded(gather: Gatherer) -> None:
+    gather("2025-04")
+    grown = [{"path": f"{SERIES}/tree", "replace": {'"oid":"': '"oid":"x'}}]
+    [first] = gather.landing.pulls("hub_series")
+    gather("2025-04", faults=[*grown, {"path": f"{SERIES}/resolve", "corrupt": ["half_rows"]}])
+    found = gather("2025-04")
+    assert first in found.by_month[month("2025-04")]
+    assert found.by_month[month("2025-04")] == gather.landing.pulls("hub_series")
+
+
+def test_a_failed_live_crawl_keeps_no_landed_snapshot_from_loading(gather: Gatherer) -> None:
+    gather("2026-05")
+    found = gather("2026-05", faults=[{"path": "^/hub/api/models", **DOWN}], now=NEXT_DAY)
+    assert "The Hub keeps answering" in found.failed[month("2026-05")]
+    assert gather.sources(found) == {"2026-05": ["hub_archive", "hub_live"]}
+
+
+def test_one_unreadable_manifest_is_told_and_costs_no_other_month(gather: Gatherer) -> None:
+    first = gather("2025-07", "2025-08")
+    bad = first.by_month[month("2025-07")][0]
+    (bad.path / "manifest.json").write_text("{")
+    gather.landing = Landing(gather.landing.root)
+    found = gather("2025-07", "2025-08")
+    assert not found.failed
+    [error] = found.errors
+    assert error.startswith(bad.pull_id) and list(found.unreadable) == [bad.pull_id]
+    assert len(found.by_month[month("2025-08")]) == len(first.by_month[month("2025-08")])
+    assert len(found.by_month[month("2025-07")]) == len(first.by_month[month("2025-07")]), "pulled again"
+
+
+def test_a_refused_shrink_is_no_less_refused_when_another_archive_fills_the_month(gather: Gatherer) -> None:
+    found = gather("2025-03", faults=spoilt("2025-03-12"))
+    assert "--accept-shrink 2025-03-12" in found.failed[month("2025-03")]
+    assert gather.sources(found) == {"2025-03": ["hub_archive", "hub_series"]}
+
+
+def test_a_shrink_that_was_accepted_in_vain_is_told(gather: Gatherer) -> None:
+    days = frozenset({date(2025, 7, 16), date(2025, 7, 17)})
+    gather("2025-07", accepted_shrinks=days)
+    assert [warning.partition(" changed")[0] for warning in gather.warnings] == [
+        "--accept-shrink 2025-07-16",
+        "--accept-shrink 2025-07-17",
+    ]
+    gather("2026-03", faults=spoilt("2026-03-11"), accepted_shrinks=frozenset({date(2026, 3, 11)}))
+    assert gather.warnings == []
 
 
 def test_two_archives_that_read_one_day_are_both_kept(gather: Gatherer) -> None:
@@ -193,7 +254,7 @@ def pulling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ga
         monkeypatch.setattr(archive, "pull", lambda _, __, snapshot, **options: fake(snapshot))
         given = replace(settings(now=datetime(2026, 5, 1, tzinfo=UTC)), pull_workers=workers)
         place = Place(Landing(tmp_path / "landing"), given)
-        return gather_hub([month("2026-03")], place, fake_endpoints("http://127.0.0.1:1"), lambda _: None)
+        return gather_hub([month("2026-03")], place, fake_endpoints("http://127.0.0.1:1"))
 
     return run
 

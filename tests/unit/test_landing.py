@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import multiprocessing
 import os
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -243,6 +244,43 @@ def test_a_second_process_waits_and_a_killed_one_leaves_no_lock(
     assert process.exitcode == 9
     with landing.open(source="a", scope="s", world="w", now=at()) as draft:
         assert [page.request for page in draft.pages] == ["/0"]
+
+
+def _go_on(root: Path, ready: Any) -> None:
+    with Landing(root).open(source="hub_live", scope="one", world="test", now=at()) as draft:
+        ready.set()
+        for number in range(8):
+            time.sleep(0.25)
+            draft.add(f"page-{number}", b"1", request="/")
+
+
+def test_whoever_goes_on_is_waited_for_however_long_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atom_dagster.landing.LOCK_WAIT", 1.0)
+    processes = multiprocessing.get_context("fork")
+    ready = processes.Event()
+    process = processes.Process(target=_go_on, args=(tmp_path, ready))
+    process.start()
+    assert ready.wait(10)
+    with Landing(tmp_path).open(source="hub_live", scope="one", world="test", now=at()) as draft:
+        assert len(draft.pages) == 8
+    process.join()
+
+
+def test_a_manifest_that_cannot_be_read_costs_no_other_pull(tmp_path: Path) -> None:
+    bad, good = make(Landing(tmp_path), b"[1]"), make(Landing(tmp_path), b"[2]")
+    (bad.path / "manifest.json").write_text("{")
+    with pytest.raises(LandingError, match=bad.pull_id):
+        Landing(tmp_path).pulls()
+    unreadable: dict[str, str] = {}
+    assert Landing(tmp_path).pulls("hub_live", unreadable=unreadable) == [good]
+    assert list(unreadable) == [bad.pull_id]
+    assert "cannot be read" in unreadable[bad.pull_id]
+    # Pulled again, it lies beside the damaged folder.
+    again = make(Landing(tmp_path), b"[1]")
+    assert again.pull_id == f"{bad.pull_id}-2"
+    assert Landing(tmp_path).verify(again) == []
 
 
 def test_a_content_that_comes_back_is_a_newer_pull(tmp_path: Path) -> None:

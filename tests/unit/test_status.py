@@ -34,6 +34,7 @@ class Outcome:
     failed: dict[date, str] = field(default_factory=dict)
     unobservable: dict[date, str] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
+    notes: dict[date, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -274,6 +275,16 @@ def test_a_month_whose_load_failed_is_not_called_committed(connection):
     assert connection.execute("select state, reason from raw.attempts").fetchall() == [
         ("failed", "Two rows of one key.")
     ]
+
+
+def test_what_went_wrong_with_a_committed_month_is_shown(connection, settings):
+    may = month("2025-05")
+    read(connection, "hub_series", "2025-05-07")
+    attempted(connection, HUB, by_month={may: [FakePull("hub_series")]}, notes={may: "No file of 2025-05."})
+    cell = look(connection, settings)[HUB, "2025-05"]
+    assert (cell.attempt, cell.reason) == ("committed", "No file of 2025-05.")
+    told = [remark.text for remark in drawing.remarks(status.examine(connection, settings))]
+    assert "loaded on 2025-09-10, but: No file of the month" in told
 
 
 def test_the_ledger_is_no_input_of_the_marts(connection):
