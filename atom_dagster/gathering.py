@@ -35,6 +35,7 @@ from atom_dagster.sources import (
     openrouter,
 )
 from atom_dagster.sources.archive import Snapshot
+from atom_dagster.sources.http import PATIENCE
 from atom_dagster.warehouse import DuplicateKey, Warehouse
 
 REFRESHED_DAYS = 45
@@ -305,6 +306,7 @@ def _pull_missing(
                 accepted_shrinks=settings.accepted_shrinks,
                 every=settings.archive_days,
                 progress=lambda *_: watch.go_on(),
+                patience=PATIENCE.until(watch.go_on),
             )
         except FAULTS as error:
             watch.failed(error)
@@ -334,7 +336,8 @@ def _pull_missing(
                 else:
                     task.result()
         except BaseException:
-            # Ctrl-C, or a fault of our own: what has begun ends at its next piece, the rest never begins.
+            # Ctrl-C, or a fault of our own: what has begun ends at its next piece or look, and the rest
+            # never begins.
             watch.is_over = True
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -358,7 +361,7 @@ class _Watch:
         self.is_over = False
 
     def go_on(self) -> None:
-        """Raise once nobody waits for what is being downloaded."""
+        """Raise once nobody waits for what is being downloaded, or waited for."""
         if self.is_over:
             raise CancelledError
 

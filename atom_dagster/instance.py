@@ -7,7 +7,9 @@ is gone, freeing their slots. Does not belong here: what runs do (``assets``, ``
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +21,10 @@ import yaml
 from atom_dagster.settings import ROOT, Settings
 
 PID_TAG = "atom/pid"
+RECOVER_S = 10.0
+"""Seconds between two looks at whether a neighbour was killed, while something may wait for it."""
+
+_log = logging.getLogger(__name__)
 _UNDER_WAY = [
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
@@ -63,7 +69,11 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
 
 def recover(instance: dg.DagsterInstance) -> list[str]:
-    """Fail the runs whose process is gone and free the pool slots nobody holds; return those runs' ids."""
+    """Fail the runs whose process is gone and free the pool slots nobody holds; return those runs' ids.
+
+    Others may begin, claim and end meanwhile: who holds a slot is asked before who is under way, so that a
+    run which is not under way has ended, and never has only just begun.
+    """
     gone = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=_UNDER_WAY)):
         run = record.dagster_run
@@ -71,17 +81,44 @@ def recover(instance: dg.DagsterInstance) -> list[str]:
         if process is not None and not _is_alive(*process):
             instance.report_run_failed(run, "The process of this run ended without a word (it was killed).")
             gone.append(run.run_id)
+    storage = instance.event_log_storage
+    claiming: set[str] = set()
+    for pool in storage.get_concurrency_keys():
+        info = storage.get_concurrency_info(pool)
+        claiming |= {slot.run_id for slot in info.claimed_slots}
+        claiming |= {step.run_id for step in info.pending_steps}
     under_way = {
         record.dagster_run.run_id for record in instance.get_run_records(dg.RunsFilter(statuses=_UNDER_WAY))
     }
-    storage = instance.event_log_storage
-    for pool in storage.get_concurrency_keys():
-        info = storage.get_concurrency_info(pool)
-        holders = {slot.run_id for slot in info.claimed_slots}
-        waiting = {step.run_id for step in info.pending_steps}
-        for run_id in (holders | waiting) - under_way:
-            storage.free_concurrency_slots_for_run(run_id)
+    for run_id in claiming - under_way:
+        storage.free_concurrency_slots_for_run(run_id)
     return gone
+
+
+@contextmanager
+def recovering(instance: dg.DagsterInstance, every: float = RECOVER_S) -> Iterator[None]:
+    """Recover again and again for the length of a ``with`` block, from a thread of its own.
+
+    Dagster itself claims the slot of a step that only builds or publishes, and such a step would wait for
+    ever for the slot of a neighbour that is killed after this process has begun.
+    """
+    is_over = threading.Event()
+
+    def look() -> None:
+        while not is_over.wait(every):
+            try:
+                recover(instance)
+            except Exception:
+                # The next look may fare better, and the work beside it must not end for this one.
+                _log.debug("Looking for killed runs failed.", exc_info=True)
+
+    thread = threading.Thread(target=look, name="recover", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def _process_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[int, float] | None:

@@ -89,7 +89,7 @@ class Pull:
         except (OSError, EOFError, zlib.error) as error:
             raise LandingError(
                 f"{self.pull_id}/{page.file} cannot be read ({type(error).__name__}); "
-                "delete that folder and pull again."
+                "`atom verify` says what to do."
             ) from error
 
     def record(self) -> dict[str, Any]:
@@ -216,7 +216,7 @@ class Landing:
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise LandingError(
                     f"{folder.name}/{MANIFEST} cannot be read ({type(error).__name__}); "
-                    "delete that folder and pull again."
+                    "`atom verify` says what to do."
                 ) from error
         return self._known[folder]
 

@@ -20,10 +20,13 @@ from typing import Any, Literal
 import dagster as dg
 import duckdb
 
+# Dagster does not export why a run failed.
+from dagster._core.events import RunFailureReason
+
 from atom_dagster import inputs, partitions, progress
 from atom_dagster.assets import dbt, publish
 from atom_dagster.assets.raw import LIST_UNOBSERVABLE
-from atom_dagster.instance import PID_TAG, open_instance
+from atom_dagster.instance import PID_TAG, open_instance, recovering
 from atom_dagster.schedules import BUILD, INGEST
 from atom_dagster.settings import Archive, Endpoints, Settings, SettingsError
 from atom_dagster.warehouse import Warehouse
@@ -156,18 +159,30 @@ def _jobs(settings: Settings, reporter: progress.Reporter, *, debug: bool) -> It
             config["resources"] = {"home": {"config": {"as_of": settings.as_of.isoformat()}}}
 
         def execute(job: str, tags: dict[str, str]) -> dg.ExecuteInProcessResult:
-            result = definitions.resolve_job_def(job).execute_in_process(
-                run_config=config,
-                instance=instance,
-                raise_on_error=False,
-                tags={PID_TAG: str(os.getpid()), **tags},
-            )
-            if any(map(_is_interruption, result.all_events)):
-                # Dagster turns Ctrl-C into a step's failure, after which we would go on.
+            try:
+                result = definitions.resolve_job_def(job).execute_in_process(
+                    run_config=config,
+                    instance=instance,
+                    raise_on_error=False,
+                    tags={PID_TAG: str(os.getpid()), **tags},
+                )
+            except dg.DagsterExecutionInterruptedError as interrupt:  # before the first step
+                raise KeyboardInterrupt from interrupt
+            if _is_interrupted(result):
                 raise KeyboardInterrupt
             return result
 
-        yield execute
+        with recovering(instance):
+            yield execute
+
+
+def _is_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether Ctrl-C (or SIGTERM, which Dagster makes the same) ended the run.
+
+    Dagster takes an interrupt for one more failure and returns: only the events tell.
+    """
+    ended = [event.job_failure_data for event in result.all_events if event.is_failure and not event.step_key]
+    return any(data.failure_reason is RunFailureReason.UNEXPECTED_TERMINATION for data in ended)
 
 
 def _build(settings: Settings, outcome: Outcome, execute: Execute) -> None:
@@ -246,14 +261,6 @@ def _blocks(event: dg.DagsterEvent) -> bool:
     """Whether a check's evaluation is a blocking rule's violation."""
     check = event.asset_check_evaluation_data
     return not check.passed and check.severity == dg.AssetCheckSeverity.ERROR and bool(check.blocking)
-
-
-def _is_interruption(event: dg.DagsterEvent) -> bool:
-    """Whether a step failed only because somebody pressed Ctrl-C."""
-    error = event.step_failure_data.error if event.is_step_failure else None
-    while error is not None and error.cls_name != dg.DagsterExecutionInterruptedError.__name__:
-        error = error.cause
-    return error is not None
 
 
 def _is_of_checks(event: dg.DagsterEvent) -> bool:

@@ -23,9 +23,14 @@ from contextlib import contextmanager
 import dagster as dg
 from dagster._core.instance.config import PoolConfig, PoolGranularity
 
+from atom_dagster import progress
+from atom_dagster.instance import RECOVER_S, recover
+
 WRITER_POOL = "duckdb_writer"
 WAIT_S = 0.5
 """Seconds between two looks at the queue."""
+WAITING = "waiting for the writer's pool (s)"
+"""What is told while a load waits, with the seconds."""
 
 
 @contextmanager
@@ -44,8 +49,18 @@ def writer_slot(context: dg.AssetExecutionContext, step: str) -> Iterator[None]:
         yield
         return
     try:
+        waited = 0
+        began = looked = time.monotonic()
         while not storage.claim_concurrency_slot(WRITER_POOL, run_id, holder).is_claimed:
+            waited = int(time.monotonic() - began) + 1
+            progress.report(WAITING, waited)
+            if time.monotonic() - looked >= RECOVER_S:
+                # Whoever holds the slot may have been killed, and then nobody else would give it back.
+                recover(context.instance)
+                looked = time.monotonic()
             time.sleep(WAIT_S)
+        if waited:
+            progress.report(WAITING, waited, waited)
         yield
     finally:
         storage.free_concurrency_slot_for_step(run_id, holder)

@@ -7,9 +7,10 @@ pull. Does not belong here: deciding what may go (``retention``).
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -84,8 +85,13 @@ def sweep(landing: Landing) -> None:
 
 
 def size_of(folder: Path) -> int:
-    """Bytes on disk of the files below a folder."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    """Bytes on disk of the files below a folder, which others may be writing or removing."""
+    found = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                found += (Path(parent) / name).stat().st_size
+    return found
 
 
 @contextmanager

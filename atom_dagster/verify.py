@@ -23,7 +23,10 @@ from atom_dagster.settings import Settings
 from atom_dagster.warehouse import Warehouse
 
 AGAIN = "delete that folder and run `atom run`, which pulls it again"
-RESTORE = "restore that folder from a backup; its source cannot be asked for it again"
+RESTORE = "restore that folder from a backup, or move it aside; its source may not have it any more"
+REPEATS = "hub_archive"
+"""The one source that gives again what it gave: its folders stay. The history of revisions may be squashed,
+a series is replaced by the next, and all others know only now, so that theirs may be the only copy."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ def verify(settings: Settings, *, on_wait: Callable[[str], None] | None = None) 
             else:
                 findings.append(_moved(landing, pull))
         except LandingError as error:
-            findings.append(_unreadable(landing, folder, error))
+            if folder.exists():  # else it was taken out meanwhile
+                findings.append(_unreadable(landing, folder, error))
     findings += _rehash(landing, pulls)
     findings += _missing(landing, loaded, {folder.name for folder in _folders(landing.root)})
     findings += _left(landing, settings.today())
@@ -93,13 +97,8 @@ def _unreadable(landing: Landing, folder: Path, error: LandingError) -> Finding:
     return Finding("damaged", where, f"{where}/{what}; {advice}.")
 
 
-def _keeps_its_past(source: str) -> bool:
-    """Whether what the source gave once it gives again, as the archives of the Hub do."""
-    return source.startswith("hub_") and source != "hub_live"
-
-
 def _advice(source: str) -> str:
-    return AGAIN if _keeps_its_past(source) else RESTORE
+    return AGAIN if source == REPEATS else RESTORE
 
 
 def _rehash(landing: Landing, pulls: list[Pull]) -> Iterator[Finding]:
@@ -125,7 +124,11 @@ def _rehash(landing: Landing, pulls: list[Pull]) -> Iterator[Finding]:
 
 
 def _wrong(landing: Landing, pull: Pull) -> list[str]:
-    strays = {file.name for file in pull.path.iterdir()} - {page.file for page in pull.pages} - {MANIFEST}
+    try:
+        there = {file.name for file in pull.path.iterdir()}
+    except FileNotFoundError:  # it was taken out just now
+        return []
+    strays = there - {page.file for page in pull.pages} - {MANIFEST}
     return [
         *landing.verify(pull),
         *(f"{pull.pull_id}/{name} is named by no manifest." for name in sorted(strays)),
@@ -160,7 +163,7 @@ def _missing(landing: Landing, loaded: dict[str, str], held: set[str]) -> Iterat
             text = "is loaded and no longer in landing"
             advice = (
                 "run `atom run`, which pulls it again"
-                if _keeps_its_past(loaded[pull_id])
+                if loaded[pull_id] == REPEATS
                 else "restore it from a backup, since the next load takes its rows out"
             )
             yield Finding("damaged", where, f"{where} {text}; {advice}.")

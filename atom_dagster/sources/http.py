@@ -14,6 +14,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -27,6 +28,8 @@ from atom_dagster.sources import BadAnswer, Missing, RateLimited, Refused, Sourc
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 60.0
+LOOK = 0.5
+"""Seconds between two looks at whether a wait is still wanted."""
 RATE_LIMIT = re.compile(r'"(?P<bucket>[^"]+)"\s*;\s*r\s*=\s*(?P<left>\d+)\s*;\s*t\s*=\s*(?P<reset>\d+)')
 RATE_POLICY = re.compile(r"q\s*=\s*(?P<quota>\d+)")
 
@@ -85,6 +88,19 @@ class Patience:
         self._lock = threading.Lock()
         self._quotas: dict[str, _Quota] = {}
         self._asked: dict[str, deque[float]] = {}
+
+    def until(self, check: Callable[[], None]) -> Patience:
+        """This patience and its quotas, with waits that end, as ``check`` does, when that raises."""
+
+        def sleep(seconds: float) -> None:
+            while seconds > 0:
+                check()
+                self.sleep(min(seconds, LOOK))
+                seconds -= LOOK
+
+        watched = copy(self)
+        watched.sleep = sleep
+        return watched
 
     def run(self, service: Service, key: str, attempt: Callable[[], Answer]) -> Answer:
         """Attempt until an answer comes that waiting would not improve.

@@ -14,7 +14,6 @@ import polars as pl
 import pytest
 
 from atom_dagster.landing import DRAFTS, Landing, Pull
-from atom_dagster.sources import archive
 from tests.conftest import Finished, atom
 from tests.integration.test_killed import assert_same_marts
 
@@ -62,13 +61,13 @@ def _crawled_again(landing: Landing) -> Pull:
 
 def _snapshot_again(landing: Landing, folder: str) -> tuple[Pull, Pull]:
     """A snapshot that the archive has replaced: the same models, with more likes."""
-    [first] = [pull for pull in landing.pulls(archive.SOURCE) if pull.scope == folder]
+    [first] = [pull for pull in landing.pulls("hub_archive") if pull.scope == folder]
     page = first.pages[0]
     table = pl.read_parquet(first.file(page)).with_columns(pl.col("likes") + 1)
     target = landing.root.parent / "again.parquet"
     table.write_parquet(target)
     with landing.open(
-        source=archive.SOURCE, scope=folder, world=first.world, now=lambda: datetime.fromisoformat(SOON)
+        source="hub_archive", scope=folder, world=first.world, now=lambda: datetime.fromisoformat(SOON)
     ) as draft:
         draft.add(page.name, target.read_bytes(), request=page.request, notes=page.notes)
         return first, draft.commit(as_of=first.as_of, facts={**first.facts, "oid": "another"})
@@ -121,7 +120,7 @@ def test_verify_finds_what_is_damaged_and_says_what_to_do(home: Path, environmen
     [crawl] = landing.pulls("hub_live")
     [registry] = landing.pulls("registry")
     [catalogue] = landing.pulls("openrouter_models")
-    snapshots = landing.pulls(archive.SOURCE)[:4]
+    snapshots = landing.pulls("hub_archive")[:4]
     rankings = landing.pulls("openrouter_rankings")[0]
 
     page = crawl.file(crawl.pages[0])

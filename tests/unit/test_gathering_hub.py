@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -241,7 +243,8 @@ def test_a_shrunken_snapshot_is_measured_by_the_last_readable_one_before_it(
     assert "shrink_accepted_from_rows" not in facts["2026-03-18"]
 
 
-Fake = Callable[[Snapshot], Any]
+Fake = Callable[..., Any]
+"""Called with a snapshot and, if it takes one, the patience it would be pulled with."""
 
 
 @pytest.fixture
@@ -251,7 +254,12 @@ def pulling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ga
     def run(fake: Fake, workers: int) -> Gathered:
         snapshots = [Snapshot(date(2026, 3, day), f"models/2026-03-{day:02}", 1) for day in range(1, 13)]
         monkeypatch.setattr(archive_listing, "snapshots", lambda *_, **__: snapshots)
-        monkeypatch.setattr(archive, "pull", lambda _, __, snapshot, **options: fake(snapshot))
+        takes = signature(fake).parameters
+        monkeypatch.setattr(
+            archive,
+            "pull",
+            lambda _, __, snapshot, **options: fake(snapshot, *(options[n] for n in takes if n in options)),
+        )
         given = replace(settings(now=datetime(2026, 5, 1, tzinfo=UTC)), pull_workers=workers)
         place = Place(Landing(tmp_path / "landing"), given)
         return gather_hub([month("2026-03")], place, fake_endpoints("http://127.0.0.1:1"))
@@ -298,3 +306,26 @@ def test_a_fault_of_our_own_is_not_taken_for_the_sources(pulling: Callable[..., 
 
     with pytest.raises(ZeroDivisionError):
         pulling(fake, 4)
+
+
+def test_an_interrupt_ends_the_waits_of_what_has_begun(
+    pulling: Callable[..., Gathered], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One file of two fails as Ctrl-C does, while the other waits for its quota."""
+    is_waiting, waits = threading.Event(), []
+
+    def sleep(seconds: float) -> None:
+        is_waiting.set()
+        waits.append(seconds)
+        time.sleep(0.01)
+
+    def fake(snapshot: Snapshot, patience: http.Patience) -> None:
+        if snapshot.folder_date == date(2026, 3, 1):
+            patience.sleep(3600.0)
+        is_waiting.wait(10)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(http.PATIENCE, "sleep", sleep)
+    with pytest.raises(KeyboardInterrupt):
+        pulling(fake, 2)
+    assert sum(waits) < 1800

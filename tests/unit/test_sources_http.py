@@ -140,6 +140,26 @@ def test_no_wait_is_longer_than_the_cap(server: Loopback, client: Client, clock:
     assert clock.slept == []
 
 
+def test_a_wait_that_nobody_wants_any_more_ends(server: Loopback, clock: Clock) -> None:
+    wanted = 3
+
+    def check() -> None:
+        nonlocal wanted
+        if not (wanted := wanted - 1):
+            raise KeyboardInterrupt
+
+    patience = clock.patience(tries=2)
+    server.replies(Reply(status=429, headers={"RateLimit": '"api";r=0;t=299'}))
+    with pytest.raises(KeyboardInterrupt):
+        Client(patience.until(check)).get(OPEN, server.url)
+    assert 0 < sum(clock.slept) < 5
+    # What was learnt is everybody's, and others wait on.
+    clock.slept.clear()
+    server.replies(GOOD)
+    Client(patience).get(OPEN, server.url)
+    assert sum(clock.slept) > 290
+
+
 def test_backoff_doubles_to_a_ceiling_and_jitters() -> None:
     patience = Patience(base=1.0, most=8.0)
     for turn, whole in ((1, 1.0), (2, 2.0), (3, 4.0), (4, 8.0), (9, 8.0)):
