@@ -66,7 +66,7 @@ def test_then_is_rebuilt_and_the_present_comes_back(sample: Finished, moved_on: 
     assert done.returncode == 0, done.stderr
     assert_same_marts(present, moved_on.published)
     assert moved_on.rows("select as_of from meta.build") == [(None,)]
-    assert "as of" not in done.stdout + _status(moved_on)
+    assert AS_OF not in done.stdout + _status(moved_on)
 
 
 @pytest.mark.parametrize(
