@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -19,6 +20,7 @@ import tempfile
 import time
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
@@ -29,11 +31,18 @@ BLOCKS = [(36, date(2020, 11, 1)), (72, date(2017, 11, 1)), (108, date(2016, 11,
 DATED = {"hf_models": "observed_on", "hf_derivatives": "observed_on", "openrouter_tokens": "day"}
 
 
-def run(home: Path, now: str, first: date, *, quiet: bool = True) -> float:
-    """Seconds of a whole `atom run` in a process of its own."""
+class Cost(NamedTuple):
+    """Of a whole `atom run`: what a person waits, and what both cores work (steadier on a busy machine)."""
+
+    elapsed_s: float
+    cpu_s: float
+
+
+def run(home: Path, now: str, first: date, *, quiet: bool = True) -> Cost:
+    """A whole `atom run` in a process of its own."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DAGSTER")}
     environment |= {"ATOM_HOME": str(home), "ATOM_NOW": now, "ATOM_WORLD": "sample"}
-    started = time.perf_counter()
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, __file__, "--child", first.isoformat()],
         env=environment,
@@ -41,7 +50,11 @@ def run(home: Path, now: str, first: date, *, quiet: bool = True) -> float:
         stdout=subprocess.DEVNULL if quiet else None,
         stderr=subprocess.DEVNULL if quiet else None,
     )
-    return time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Cost(
+        time.perf_counter() - started,
+        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+    )
 
 
 def child(first: date) -> None:
@@ -70,13 +83,21 @@ def lengthen(warehouse: Path) -> None:
             mark = f"-before-{months}"
             for table, dated in DATED.items():
                 moved = f"({dated} - interval {months} month)::date"
-                # A counter stands where its first true reading finds it, or it would fall at every seam.
-                still = ", first_counter as downloads_all_time" if table == "hf_models" else ""
-                first_counters = "left join first_counters using (model_id)" if still else ""
-                unwanted = " exclude (first_counter)" if still else ""
+                # A copy's counter grows towards the first true reading, or it would fall at every seam.
+                counter = (
+                    f"(first_counter * date_diff('day', date '{LONG_FIRST}', {moved})"
+                    f" // date_diff('day', date '{LONG_FIRST}', date '{FIRST}'))::bigint"
+                )
+                counters = (
+                    f", {counter} as downloads_all_time, least(downloads_30d, {counter}) as downloads_30d"
+                    if table == "hf_models"
+                    else ""
+                )
+                first_counters = "left join first_counters using (model_id)" if counters else ""
+                unwanted = " exclude (first_counter)" if counters else ""
                 connection.execute(
                     f"insert into raw.{table} select *{unwanted} replace ({moved} as {dated},"
-                    f" pull_id || '{mark}' as pull_id{still}) from raw.{table} {first_counters}"
+                    f" pull_id || '{mark}' as pull_id{counters}) from raw.{table} {first_counters}"
                     f" where {moved} >= date '{start}' and {moved} < date '{end}'"
                     f" and pull_id not like '%-before-%'"
                     # The 31st of a longer month and the 30th fall on one day.
@@ -117,26 +138,29 @@ def main() -> None:
             run(homes["36"], BEFORE, FIRST)
             shutil.copytree(homes["36"], homes["120"], symlinks=True)
             lengthen(homes["120"] / "warehouse.duckdb")
-            run(homes["120"], BEFORE, LONG_FIRST)
         for name, home in homes.items():
+            # Marts of other code would be built anew, whole, when the month is added.
+            run(home, BEFORE, firsts[name])
             with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
                 found = connection.execute(
                     "select count(distinct month) filter (where scope = 'hub'),"
                     " (select count(*) from raw.hf_models) from raw.loads"
                 ).fetchone()
             print(f"{name} months: {found}")
-        seconds: dict[str, list[float]] = {name: [] for name in homes}
+        costs: dict[str, list[Cost]] = {name: [] for name in homes}
         for turn in range(arguments.repeat):
             for name in sorted(homes, reverse=bool(turn % 2)):
                 home = Path(scratch) / f"turn-{turn}-{name}"
                 shutil.copytree(homes[name], home, symlinks=True)
-                seconds[name].append(run(home, AFTER, firsts[name]))
+                costs[name].append(run(home, AFTER, firsts[name]))
                 shutil.rmtree(home)
-    for name, found in seconds.items():
-        print(f"{name} months: {', '.join(f'{second:.1f}' for second in found)} s")
-    ratios = [long / short for short, long in zip(seconds["36"], seconds["120"], strict=True)]
-    span = f"{min(ratios):.2f} … {max(ratios):.2f}"
-    print(f"one month added, 120 months to 36: {statistics.median(ratios):.2f} ({span})")
+    for measure in Cost._fields:
+        seconds = {name: [getattr(cost, measure) for cost in found] for name, found in costs.items()}
+        for name, values in seconds.items():
+            print(f"{name} months, {measure}: {', '.join(f'{value:.1f}' for value in values)}")
+        ratios = [long / short for short, long in zip(seconds["36"], seconds["120"], strict=True)]
+        span = f"{min(ratios):.2f} … {max(ratios):.2f}"
+        print(f"one month added, 120 months to 36, {measure}: {statistics.median(ratios):.2f} ({span})")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 {% macro get_incremental_replace_from_sql(arg_dict) -%}
     {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
     delete from {{ arg_dict['target_relation'] }}
-    where {{ config.require('dated_by') }} >= (select start_on from {{ ref('int_rebuild') }});
+    where {{ config.require('dated_by') }} >= {{ rebuilt_from() }};
 
     insert into {{ arg_dict['target_relation'] }} ({{ columns }})
     select {{ columns }} from {{ arg_dict['temp_relation'] }}
@@ -28,6 +28,14 @@
 {#- In an incremental build, the filter that leaves a select the rows to be computed again; else nothing. -#}
 {% macro only_rebuilt(dated_by) -%}
     {%- if is_incremental() -%}
-    where {{ dated_by }} >= (select start_on from {{ ref('int_rebuild') }})
+    where {{ dated_by }} >= {{ rebuilt_from() }}
     {%- endif -%}
+{%- endmacro %}
+
+
+{#- The day of int_rebuild, as a literal: with a subquery in its place every old row is read before it is left
+    out. NULL, which no date reaches, when nothing is to be computed again. -#}
+{% macro rebuilt_from() -%}
+    {%- set found = run_query('select start_on from ' ~ ref('int_rebuild')) if execute else none -%}
+    {%- if found and found.rows -%}date '{{ found.rows[0][0] }}'{%- else -%}cast(null as date){%- endif -%}
 {%- endmacro %}

@@ -123,16 +123,27 @@ by_model as (
 ),
 
 -- the creation that the first reading to tell one told, under any id of the model
+told as (
+
+    select
+        model_id,
+        {{ known_creation('created_on') }} as created_on,
+        min(observed_on) as observed_on
+    from readings
+    where {{ known_creation('created_on') }} is not null
+    group by model_id, {{ known_creation('created_on') }}
+
+),
+
 creations as (
 
     select
         aliases.canonical_id,
-        readings.observed_on,
-        {{ known_creation('readings.created_on') }} as created_on
-    from readings
+        told.observed_on,
+        told.created_on
+    from told
     inner join aliases
-        on readings.model_id = aliases.model_id
-    where {{ known_creation('readings.created_on') }} is not null
+        on told.model_id = aliases.model_id
 
 ),
 

@@ -165,7 +165,7 @@ earlier as (
     from {{ this }}
     where
         day_place = 1
-        and observed_on < (select start_on from {{ ref('int_rebuild') }})
+        and observed_on < {{ rebuilt_from() }}
     group by canonical_id
 
 ),

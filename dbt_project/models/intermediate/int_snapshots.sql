@@ -10,10 +10,6 @@
 -- definitions 1.4 and 1.5: what a source's day says of itself, seen over all its models. A snapshot
 -- is all that one source read on one day.
 
-{%- set compared_from %}coalesce(
-    (select from_on from compared_days), (select start_on from {{ ref('int_rebuild') }})
-){% endset %}
-
 with
 {%- if is_incremental() %}
 
@@ -26,7 +22,7 @@ compared_days as (
             source,
             max(observed_on) as last_on
         from {{ this }}
-        where observed_on < (select start_on from {{ ref('int_rebuild') }})
+        where observed_on < {{ rebuilt_from() }}
         group by source
     ) as last_days
 
@@ -44,7 +40,10 @@ readings as (
     from {{ ref('int_readings_ranked') }}
     where
         source_place = 1
-        and {{ 'observed_on >= ' ~ compared_from if is_incremental() else 'true' }}
+        and {{
+            'observed_on >= coalesce((select from_on from compared_days), ' ~ rebuilt_from() ~ ')'
+            if is_incremental() else 'true'
+        }}
 
 ),
 
