@@ -218,15 +218,17 @@ def _explained(endpoint: str, repo: str) -> Iterator[None]:
     except (Refused, Damaged):
         raise
     except Exception as error:
+        if str(error).startswith("Invalid metadata in README.md"):
+            said = "; ".join(line.strip("- ") for line in str(error).splitlines()[1:] if line.strip())
+            raise Failed(f"{endpoint} refused the dataset card ({said}); nothing was sent.") from error
         causes = list(_causes(error))
         told = next((cause for cause in causes if isinstance(cause, HfHubHTTPError)), None)
         if told is not None:
             raise _of_status(endpoint, repo, told) from error
         if any(isinstance(cause, (httpx2.HTTPError, ConnectionError)) for cause in causes):
             raise Failed(f"{endpoint} cannot be reached ({causes[-1]}); try again later.") from error
-        if isinstance(error, ValueError):  # the client's word for a card the Hub does not take
-            said = "; ".join(line.strip("- ") for line in str(error).splitlines() if line.strip())
-            raise Failed(f"The Hub refused the dataset card: {said}") from error
+        if isinstance(error, ValueError):
+            raise Failed(f"{endpoint} answered what its client cannot use ({error}).") from error
         raise
 
 
