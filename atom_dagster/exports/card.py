@@ -87,6 +87,10 @@ def _sections(folder: Path, contents: Contents, files: Mapping[str, Path]) -> It
     )
     yield "## Files\n\n" + "\n".join(_files(folder))
     yield (
+        "In DuckDB, with this dataset's name on the Hub, or a folder for all before `parquet/`:\n\n"
+        f"```sql\nfrom 'hf://datasets/ORG/NAME/parquet/{HEADLINE}.parquet' order by month, rank;\n```"
+    )
+    yield (
         "## Tables\n\n"
         "`month` is the first day of the UTC month. Shares are 0–1. A value that could not be measured is"
         " missing, with its reason beside it; it is never 0 and never a guess. Every column's meaning and"

@@ -21,14 +21,17 @@ KEYS: Mapping[str, tuple[str, ...]] = {"observations": ("source", "model_id", "o
 
 NUMERIC = {"BIGINT", "INTEGER", "DOUBLE"}
 _UNITS = (
-    (r"^(share|coverage|growth|ratio|hhi|ram|hit_rate)(_|$)|_(share|ram|difference)$|^tolerance$", "1"),
+    (
+        r"^(share|coverage|growth|ratio|hhi|ram|(hit|base)_rate)(_|$)|_(share|ram|difference)$|^tolerance$",
+        "1",
+    ),
     (r"downloads|^counter_correction$", "downloads"),
     (r"^tokens", "tokens"),
     (r"(^|_)days?(_|$)", "days"),
     (r"_params_b$", "10^9 parameters"),
     (r"^likes$", "likes"),
     (r"^observations$", "readings"),
-    (r"^(models|members)(_|$)|^(new_derivatives|pool_size|in_top10|n)$", "models"),
+    (r"^(models|members|in_top10)(_|$)|_models$|^(new_derivatives|pool_size|n)$", "models"),
 )
 """A number's unit, which its name tells: the first pattern that matches. 1 is a ratio."""
 

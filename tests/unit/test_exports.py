@@ -14,6 +14,8 @@ import yaml
 from frictionless import Package
 
 from atom_dagster import exports
+from atom_dagster.exports.contents import ORIGINS
+from atom_dagster.sources.tables import PULLS
 
 AWKWARD = 'said "no", then\nleft; 模型 é'
 
@@ -200,3 +202,8 @@ def test_a_report_and_docs_are_linked_where_they_are(tmp_path: Path):
     exports.write(folder)
     for part in ("report", "docs"):
         assert f"({part}/index.html)" in (folder / "README.md").read_text()
+
+
+def test_every_source_that_is_pulled_has_an_origin_and_a_licence():
+    names = re.findall(r"[a-z_]+", PULLS.columns["source"].comment.replace(" or ", ", "))
+    assert set(ORIGINS) == set(names)
