@@ -7,6 +7,7 @@ belong here: what a build holds (``exports``, ``assets.publish``), or reading th
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,6 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from atom_dagster import __version__
-from atom_dagster.assets.publish import published_build
 from atom_dagster.settings import Settings
 from atom_dagster.sources.hub_client import prepare_session
 
@@ -75,21 +75,23 @@ def upload(
         Damaged: a file is not what ``SHA256SUMS`` says.
         Failed: the Hub could not be reached, or refused.
     """
-    build = published_build(settings.home)
-    if build is None:
-        raise Refused("Nothing is published in this home yet; run `atom run` first.")
+    # A later build may be published meanwhile: everything sent is of this one.
+    folder = (settings.home / "published").resolve()
+    try:
+        build = json.loads((folder / "build.json").read_text())
+    except (OSError, ValueError):
+        raise Refused("Nothing is published in this home yet; run `atom run` first.") from None
     _require_name(repo)
     endpoint = settings.hub_endpoint
     if build["is_synthetic"] and not takes_synthetic and not _is_loopback(endpoint):
         raise Refused(
-            f"The {build['world']} world's numbers are synthetic, and {endpoint} is a public place; choose"
-            " --world live, or add --synthetic to send them all the same."
+            f"The {build['world']} world's numbers are synthetic, and {endpoint} is not on this machine;"
+            " choose --world live, or add --synthetic to send them all the same."
         )
     if not settings.hf_token:
         raise Refused(
             f"HF_TOKEN is not set; make a token that may write at {endpoint}/settings/tokens and set it."
         )
-    folder = (settings.home / "published").resolve()
     files = _files(folder)
     prepare_session()
     api = HfApi(endpoint, token=settings.hf_token, library_name="atom-dagster", library_version=__version__)

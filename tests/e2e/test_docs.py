@@ -38,7 +38,7 @@ def page() -> Iterator[Any]:
 def test_dbt_docs_open_from_disk_and_ask_for_nothing(sample, page: Any):
     file = (sample.home / "published" / "docs" / "index.html").resolve()
     page.goto(f"file://{file}")
-    page.get_by_text("Exposures", exact=True).first.wait_for(timeout=WAIT_MS)
+    page.get_by_text("Dashboard", exact=True).first.wait_for(timeout=WAIT_MS)
     page.goto(f"file://{file}#!/model/model.atom.downloads_by_region_monthly")
     page.get_by_role("heading", name="downloads_by_region_monthly").first.wait_for(timeout=WAIT_MS)
     shown = page.inner_text("body")

@@ -152,4 +152,4 @@ def _sha256(file: Path) -> str:
 def test_synthetic_numbers_are_not_sent_to_the_public_hub(sample):
     done = atom("publish", "--to-hub", "atom/sample", environment=sample.environment | {"HF_TOKEN": "hf_x"})
     assert done.returncode == 2
-    assert "numbers are synthetic, and https://huggingface.co is a public place" in done.stderr
+    assert "numbers are synthetic, and https://huggingface.co is not on this machine" in done.stderr
