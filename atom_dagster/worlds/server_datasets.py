@@ -14,11 +14,14 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +83,13 @@ class Datasets:
         self._clock = clock
         self._repositories: dict[str, Repository] = {}
         self._lock = threading.Lock()
-        self._folder = tempfile.TemporaryDirectory(prefix="atom-hub-")
+
+    @cached_property
+    def _folder(self) -> Path:
+        """Where content lies, made by the first upload: most servers see none."""
+        folder = Path(tempfile.mkdtemp(prefix="atom-hub-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder
 
     def answer(self, request: Request, rest: str) -> Answer | None:
         """The answer to a GET of ``rest``, the path below /hub; None where there is none."""
@@ -221,7 +230,7 @@ class Datasets:
         return Commit(_oid(content.encode()), title, self._clock(), files)
 
     def _object(self, sha256: str) -> Path:
-        return Path(self._folder.name) / sha256
+        return self._folder / sha256
 
     def _keep(self, content: bytes, *, is_lfs: bool) -> Blob:
         sha256 = hashlib.sha256(content).hexdigest()
