@@ -129,9 +129,8 @@ def _citation(contents: Contents) -> str:
 
 
 def _sources(contents: Contents) -> Iterator[str]:
-    as_of = contents.openrouter_as_of()
-    if as_of and not contents.is_synthetic:
-        yield f"Source: OpenRouter (openrouter.ai/rankings), as of {as_of:%Y-%m-%d} (CC BY 4.0).\n"
+    if contents.attribution:
+        yield f"{contents.attribution} (CC BY 4.0)\n"
     if contents.is_synthetic:
         yield "All simulated; nothing was asked of the services whose names they bear.\n"
     yield "| source | what | newest answer as of (UTC) | pulls |\n|---|---|---|---:|"
@@ -161,11 +160,12 @@ def licence_text(contents: Contents) -> str:
         terms = source.origin.licence
         what = f"[{terms.title}]({terms.path})" if terms.path else terms.title
         lines.append(f"| `{source.name}` | [{source.origin.title}]({source.origin.path}) | {what} |")
-    as_of = contents.openrouter_as_of()
-    if as_of:
+    if contents.attribution:
         lines += [
             "",
-            f"Tokens: Source: OpenRouter (openrouter.ai/rankings), as of {as_of:%Y-%m-%d}, CC BY 4.0.",
+            "Tokens may not be served again as an API that competes with their source. They are cited so:",
+            "",
+            f"> {contents.attribution}",
         ]
     return "\n".join(lines) + "\n"
 

@@ -108,7 +108,7 @@ ORIGINS: Mapping[str, Origin] = {
     "hub_series": Origin("Open model evolution data", f"{_HUB}/datasets/{SERIES}", UNSTATED),
     "openrouter_rankings": Origin("OpenRouter", f"{OPENROUTER}/rankings", CC_BY),
     "openrouter_export": Origin("OpenRouter", f"{OPENROUTER}/rankings", CC_BY),
-    "openrouter_models": Origin("OpenRouter model catalogue", f"{OPENROUTER}/models", CC_BY),
+    "openrouter_models": Origin("OpenRouter model catalogue", f"{OPENROUTER}/models", UNSTATED),
     "registry": Origin("ATOM's tracked models", "https://github.com/Interconnects-AI/tracked-models", APACHE),
 }
 """What is known of the sources that ``meta.pulls`` names."""
@@ -152,10 +152,14 @@ class Contents:
             return (APACHE,)
         return tuple({source.origin.licence.name: source.origin.licence for source in self.sources}.values())
 
-    def openrouter_as_of(self) -> datetime | None:
-        """The instant OpenRouter's attribution names; None without its tokens."""
+    @property
+    def attribution(self) -> str | None:
+        """How OpenRouter wants its tokens to be cited; None without any of them."""
         names = {"openrouter_rankings", "openrouter_export"}
-        return max((source.as_of for source in self.sources if source.name in names), default=None)
+        as_of = max((source.as_of for source in self.sources if source.name in names), default=None)
+        if as_of is None or self.is_synthetic:
+            return None
+        return f"Source: OpenRouter (openrouter.ai/rankings), as of {as_of.isoformat(timespec='seconds')}Z."
 
 
 def read(connection: duckdb.DuckDBPyConnection) -> Contents:

@@ -55,6 +55,7 @@ def datapackage(folder: Path, contents: Contents, files: Mapping[str, Path]) -> 
         "is_synthetic": contents.is_synthetic,
         "build_id": build["build_id"],
         **as_of,
+        **({"attribution": contents.attribution} if contents.attribution else {}),
         "licenses": [
             {"name": one.name, "title": one.title, **({"path": one.path} if one.path else {})}
             for one in contents.licences

@@ -167,7 +167,7 @@ def test_the_card_of_a_measured_build_names_sources_and_licences(tmp_path: Path)
     exports.write(folder)
     text, front = (folder / "README.md").read_text(), front_matter(folder)
     assert "ynthetic" not in text
-    assert "Source: OpenRouter (openrouter.ai/rankings), as of 2026-05-22 (CC BY 4.0)." in text
+    assert "Source: OpenRouter (openrouter.ai/rankings), as of 2026-05-22T00:00:00Z. (CC BY 4.0)" in text
     assert (front["license"], front["license_link"]) == ("other", "LICENSE.md")
     assert "Open Database License" in (folder / "LICENSE.md").read_text()
     described = json.loads((folder / "datapackage.json").read_text())
