@@ -22,7 +22,7 @@ from atom_dagster.settings import DBT_PROJECT, Settings
 from atom_dagster.sources.tables import TABLES
 
 DBT_TARGET = DBT_PROJECT / "target"
-_DBT_SOURCES = ("*.sql", "*.yml", "*.csv")
+_DBT_SOURCES = ("*.sql", "*.yml", "*.csv", "*.md")
 
 
 LOADED_BY = {

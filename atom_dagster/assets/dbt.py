@@ -71,6 +71,17 @@ def ensure_manifest() -> Path:
     return manifest
 
 
+def built_manifest(home: Path) -> dict[str, Any]:
+    """The manifest of the last build in this home, with the SQL as it ran; else the parsed project's.
+
+    A build that begins meanwhile empties its folder: then the parsed one has to do.
+    """
+    try:
+        return dict(json.loads((home / "dbt" / "manifest.json").read_text()))
+    except (OSError, ValueError):
+        return dict(json.loads(ensure_manifest().read_text()))
+
+
 class Translator(DagsterDbtTranslator):
     """Layers as groups; seeds and sources under their own names."""
 

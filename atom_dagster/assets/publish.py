@@ -18,7 +18,8 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from atom_dagster import __version__, inputs, rules
+from atom_dagster import __version__, dbt_docs, exports, inputs, rules
+from atom_dagster.assets import dbt
 from atom_dagster.pool import WRITER_POOL
 from atom_dagster.preview import markdown_table
 from atom_dagster.resources import Home
@@ -114,6 +115,8 @@ def publish(home: Path, connection: duckdb.DuckDBPyConnection, settings: Setting
     (draft / "parquet").mkdir(parents=True)
     _write_database(connection, draft, build, verdicts)
     (draft / "build.json").write_text(json.dumps(asdict(build), indent=2) + "\n")
+    dbt_docs.write(draft / "docs" / "index.html", dbt.built_manifest(home), connection)
+    exports.write(draft)
     _write_checksums(draft)
     draft.rename(final)
     _point_to(home / "published", final)

@@ -64,7 +64,7 @@ class HubClient:
         service: Service = HUB,
         patience: Patience = PATIENCE,
     ) -> None:
-        _prepare_session()
+        prepare_session()
         self.endpoint, self.service, self.patience = endpoint.rstrip("/"), service, patience
         self._has_credential = token is not None
         # False, not None: a token lying about on this machine must not reach an endpoint unasked.
@@ -262,7 +262,7 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-def _prepare_session() -> None:
+def prepare_session() -> None:
     """Give huggingface_hub a client with a timeout that reaches this machine without a proxy."""
     global _session_ready
     with _session_lock:

@@ -24,6 +24,7 @@ from atom_dagster.worlds.sample_generate import ensure
 from atom_dagster.worlds.sample_hub import Hub
 from atom_dagster.worlds.sample_state import FIRST_OF_SERIES, FIRST_REVISION, State
 from atom_dagster.worlds.server import Answer, Request, json_answer, serving
+from atom_dagster.worlds.server_datasets import Datasets
 
 KEY = "sk-or-sample-not-a-secret"
 """The invented key that the sample's OpenRouter demands."""
@@ -72,6 +73,7 @@ class Sample:
     def __init__(self, state: State, settings: Settings) -> None:
         self._state, self._settings = state, settings
         self._hub, self._archives = Hub(state), sample_archives.Archives(state)
+        self._datasets = Datasets(settings.now)
 
     def answer(self, request: Request) -> Answer:
         """One answer; 404 for a path no service has."""
@@ -79,11 +81,21 @@ class Sample:
         today = self._settings.today()
         found: Answer | None = None
         if room == "hub":
-            found = self._hub.answer(request, rest, today) or self._archives.answer(request, rest, today)
+            found = (
+                self._hub.answer(request, rest, today)
+                or self._archives.answer(request, rest, today)
+                or self._datasets.answer(request, rest)
+            )
         elif room == "openrouter":
             found = self._openrouter(request, rest, today)
         elif room == "registry":
             found = self._registry(rest, today)
+        return found or json_answer({"error": "Not found"}, 404)
+
+    def receive(self, request: Request) -> Answer:
+        """The answer to an upload: the Hub takes datasets, and keeps them as long as the server runs."""
+        room, _, rest = request.path.removeprefix("/").partition("/")
+        found = self._datasets.receive(request, rest) if room == "hub" else None
         return found or json_answer({"error": "Not found"}, 404)
 
     def _openrouter(self, request: Request, rest: str, today: date) -> Answer | None:

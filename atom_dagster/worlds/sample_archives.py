@@ -49,7 +49,7 @@ class Archives:
                         return _tree(request, files, path)
                     return _file(files, path)
             if repo == REVISIONS and rest == f"api/datasets/{repo}/commits/main":
-                return _page(request, self._commits(today), COMMITS)
+                return page(request, self._commits(today), COMMITS)
         return None
 
     def _files(self, repo: str, revision: str, today: date) -> dict[str, Any] | None:
@@ -109,7 +109,7 @@ def _tree(request: Request, files: dict[str, Any], below: str) -> Answer:
             if request.one("expand") == "true" and isinstance(day, date):
                 entry["lastCommit"] = _commit(day, "Update models.parquet", "05:10:00")
             entries[path] = entry
-    return _page(request, list(entries.values()), MOST)
+    return page(request, list(entries.values()), MOST)
 
 
 def _entry(path: str, file: Path) -> dict[str, Any]:
@@ -118,7 +118,8 @@ def _entry(path: str, file: Path) -> dict[str, Any]:
     return {"type": "file", "oid": _oid(path), "size": size, "path": path, "lfs": lfs}
 
 
-def _page(request: Request, entries: Sequence[dict[str, Any]], most: int) -> Answer:
+def page(request: Request, entries: Sequence[dict[str, Any]], most: int) -> Answer:
+    """A page of entries, at most ``most`` of them, with a ``Link`` to the next."""
     start = offset_of(request.one("cursor")) or 0
     asked = request.one("limit") or ""
     limit = max(1, min(int(asked), most)) if asked.isdigit() else most

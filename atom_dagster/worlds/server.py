@@ -65,6 +65,8 @@ class Request:
     base: str
     target: str
     """Path and query as sent."""
+    method: str = "GET"
+    body: bytes = b""
 
     def all(self, name: str) -> list[str]:
         """All values of a query parameter."""
@@ -94,6 +96,13 @@ class App(Protocol):
 
     def answer(self, request: Request) -> Answer:
         """The answer to one request; never raises for anything a client can send."""
+
+
+class Receiver(Protocol):
+    """A world that can also be written to; one without this answers 405."""
+
+    def receive(self, request: Request) -> Answer:
+        """The answer to one POST or PUT."""
 
 
 def json_answer(value: object, status: int = 200, **fields: Any) -> Answer:
@@ -217,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 120
 
     def do_GET(self) -> None:
-        """Answer a GET or HEAD."""
+        """Answer a request, whatever its method."""
         parts = urlsplit(self.path)
         request = Request(
             unquote(parts.path),
@@ -225,6 +234,8 @@ class _Handler(BaseHTTPRequestHandler):
             {name.lower(): value for name, value in self.headers.items()},
             self.server.base,
             self.path,
+            self.command,
+            self.rfile.read(int(self.headers.get("content-length") or 0)),
         )
         try:
             rules = self.server.faults.matching(request.target)
@@ -241,14 +252,17 @@ class _Handler(BaseHTTPRequestHandler):
             answer = json_answer({"error": f"{type(error).__name__}: {error}"}, 500)
         self._send(request, answer, rules)
 
-    do_HEAD = do_GET  # noqa: N815
+    do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Say nothing."""
 
     def _misbehaving(self, request: Request, rules: list[dict[str, Any]]) -> Answer:
         told = next((rule for rule in rules if "status" in rule or "body" in rule), None)
-        if told is None:
+        if told is None and request.method in {"POST", "PUT"}:
+            receive = getattr(self.server.app, "receive", None)
+            answer = receive(request) if receive else json_answer({"error": "Method not allowed"}, 405)
+        elif told is None:
             answer = self.server.app.answer(request)
         else:
             body = told.get("body")
@@ -284,7 +298,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"Content-Type": answer.content_type, **answer.headers}
         if status == 200 and not answer.content_type.startswith(_TEXT):
             headers["Accept-Ranges"] = "bytes"
-            headers["ETag"] = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+            headers.setdefault("ETag", f'"{hashlib.sha256(body).hexdigest()[:32]}"')
             found = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
             if found and int(found[1]) < len(body):
                 headers["Content-Range"] = f"bytes {found[1]}-{len(body) - 1}/{len(body)}"
