@@ -118,15 +118,6 @@ spans as (
 
 ),
 
-month_ends as (
-
-    select
-        model_id,
-        next_month
-    from model_months
-
-),
-
 reading_series as (
 
     {{ with_next('readings', ['model_id'], 'observed_on', {}) }}
@@ -136,12 +127,12 @@ reading_series as (
 latest_readings as (
 
     select
-        month_ends.model_id,
-        month_ends.next_month,
+        model_months.model_id,
+        model_months.next_month,
         reading.observed_on as last_reading_on
-    from month_ends
+    from model_months
     {{ asof_left_join(
-        'reading_series', 'reading', ['model_id'], 'month_ends', 'next_month', 'observed_on'
+        'reading_series', 'reading', ['model_id'], 'model_months', 'next_month', 'observed_on'
     ) }}
 
 ),
@@ -217,64 +208,9 @@ edge_windows as (
 
 ),
 
--- of two windows equally far from the edge, the later
-nearest_windows as (
-
-    select
-        distances.*,
-        case
-            when distances.is_previous_nearer then distances.previous_on
-            else distances.following_on
-        end as nearest_on,
-        case
-            when distances.is_previous_nearer then distances.previous_30d
-            else distances.following_30d
-        end as nearest_30d,
-        case
-            when distances.is_previous_nearer then distances.previous_distance
-            else distances.following_distance
-        end as nearest_distance
-    from (
-        select
-            edge_windows.*,
-            {{ days_between('edge_windows.previous_on', 'edge_windows.asked_on') }}
-                as previous_distance,
-            {{ days_between('edge_windows.asked_on', 'edge_windows.following_on') }}
-                as following_distance,
-            edge_windows.following_on is null
-            or coalesce(
-                {{ days_between('edge_windows.previous_on', 'edge_windows.asked_on') }}
-                < {{ days_between('edge_windows.asked_on', 'edge_windows.following_on') }},
-                false
-            ) as is_previous_nearer
-        from edge_windows
-    ) as distances
-
-),
-
--- 3.2: the window that stands for the month, its distance, and the readings it was taken from
 window_months as (
 
-    select
-        model_id,
-        asked_on as next_month,
-        case
-            when gap_days <= {{ var('max_gap_days') }} then previous_on
-            when nearest_distance <= {{ var('window_reach_days') }} then nearest_on
-        end as first_used_on,
-        case
-            when gap_days <= {{ var('max_gap_days') }} then following_on
-            when nearest_distance <= {{ var('window_reach_days') }} then nearest_on
-        end as last_used_on,
-        case
-            when gap_days <= {{ var('max_gap_days') }} then window_30d
-            when nearest_distance <= {{ var('window_reach_days') }} then nearest_30d
-        end as window_30d,
-        case
-            when gap_days <= {{ var('max_gap_days') }} then gap_days
-            when nearest_distance <= {{ var('window_reach_days') }} then nearest_distance
-        end as gap_days
-    from nearest_windows
+    {{ standing_windows('edge_windows') }}
 
 ),
 

@@ -171,7 +171,8 @@ select
     case
         when concentration.total is not null then null
         when not measures.is_closed then 'month_open'
-        when concentration.month is null then 'no_model_measured'
+        when concentration.month is null and measures.measure = 'downloads' then 'no_model_measured'
+        when concentration.month is null then 'no_counter'
         else 'no_downloads'
     end as null_reason
 from measures
