@@ -8,11 +8,9 @@ with readings as (
 
 models as (
 
-    select model_id
-    from {{ ref('int_models') }}
-    where
-        alias_of is null
-        and (tracked_list <> 'none' or '{{ var("model_set") }}' = 'all')
+    select int_models.model_id
+    from {{ ref('int_models') }} as int_models
+    where {{ in_widest_set('int_models') }}
 
 )
 

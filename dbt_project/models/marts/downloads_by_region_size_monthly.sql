@@ -1,0 +1,1 @@
+{{ downloads_by_key_and_size('region') }}
