@@ -21,9 +21,10 @@
     value: what was measured, in the claim's unit, NULL when it was not; month: the month it is of (a date
     expression), or nothing; coverage: the smallest coverage among the sums used; comparable: whether
     what was measured is enough to judge by; contradicted: whether another part of the claim is off;
-    note: a text expression, said whether or not there is a value; missing: why there is none. -#}
+    settings, note: text expressions, what it was measured with and what belongs beside the value;
+    missing: why there is no value. -#}
 {% macro claim(
-    claim_id, value, note, missing,
+    claim_id, value, note, missing, settings,
     month=none, coverage='null', comparable='true', contradicted='false', relation='measures'
 ) -%}
     select
@@ -33,6 +34,7 @@
         cast({{ coverage }} as double) as coverage,
         coalesce({{ comparable }}, false) as is_comparable,
         coalesce({{ contradicted }}, false) as is_contradicted,
+        cast({{ settings }} as {{ dbt.type_string() }}) as settings,
         cast({{ note }} as {{ dbt.type_string() }}) as note,
         '{{ missing | replace("'", "''") }}' as missing
     from {{ relation }}
@@ -53,10 +55,11 @@
 
 {#- A number as text, rounded; "not known" when NULL. -#}
 {% macro in_words(number, digits=2, unit='') -%}
-    coalesce(
-        cast(round({{ number }}, {{ digits }}) as {{ dbt.type_string() }}) || '{{ unit }}',
-        'not known'
-    )
+    {%- set rounded = 'round(' ~ number ~ ', ' ~ digits ~ ')' -%}
+    {%- if digits == 0 -%}
+        {%- set rounded = 'cast(' ~ rounded ~ ' as ' ~ dbt.type_bigint() ~ ')' -%}
+    {%- endif -%}
+    coalesce(cast({{ rounded }} as {{ dbt.type_string() }}) || '{{ unit }}', 'not known')
 {%- endmacro %}
 
 {% macro in_millions(number) -%}
@@ -76,4 +79,9 @@
 {#- The same for derivatives. -#}
 {% macro derivatives_settings() -%}
     'All relations, more than {{ var("min_downloads") }} downloads ever read, children of the house included, attribution {{ var("derivative_attribution") }}. '
+{%- endmacro %}
+
+{#- The same for RAM. -#}
+{% macro ram_settings(baseline, day) -%}
+    'Baseline {{ baseline }}, newest checkpoint reached by {{ day }}, release dates corrected. '
 {%- endmacro %}

@@ -158,25 +158,29 @@ measures as (
         comparable='children_2026_02 >= ' ~ least_children,
         contradicted='children_2024_01 >= ' ~ least_children ~ ' and abs(' ~ name ~ '_2024_01 - '
             ~ start_share ~ ') > 0.025',
-        note=derivatives_settings() ~ " || 'February 2026, of ' || " ~ in_words('children_2026_02', 0)
+        settings=derivatives_settings(),
+    note="'February 2026, of ' || " ~ in_words('children_2026_02', 0)
             ~ " || ' children; January 2024 ' || " ~ in_percent(name ~ '_2024_01') ~ " || ' of ' || "
             ~ in_words('children_2024_01', 0) ~ " || '. Children deleted before any reading are unseen.'",
         missing='No new derivative of known base is held for February 2026.') }}
     union all
 {% endfor %}
 {{ claim('C28', 'llama_peak_share', month='llama_peak_on',
-    note=derivatives_settings() ~ " || 'The highest month of 2024, by family.'",
+    settings=derivatives_settings(),
+    note="'The highest month of 2024, by family.'",
     missing='No new derivative of known base is held for 2024.') }}
 union all
 {{ claim('C29', 'llama_2025_08', month=on_day('2025-08-01'),
     comparable='children_2025_08 >= ' ~ least_children,
     contradicted='qwen_2025_08 <= 0.40',
-    note=derivatives_settings() ~ " || 'August 2025, of ' || " ~ in_words('children_2025_08', 0)
+    settings=derivatives_settings(),
+    note="'August 2025, of ' || " ~ in_words('children_2025_08', 0)
         ~ " || ' children: Llama; Qwen ' || " ~ in_percent('qwen_2025_08') ~ " || '.'",
     missing='No new derivative of known base is held for August 2025.') }}
 union all
 {{ claim('C30', 'best_lag',
-    note=derivatives_settings() ~ " || 'Qwen: months by which the share of downloads follows that of"
+    settings=derivatives_settings(),
+    note="'Qwen: months by which the share of downloads follows that of"
         " derivatives where the two correlate most (' || " ~ in_words('best_lag_fit', 3)
         ~ " || '; without a lag ' || " ~ in_words('no_lag_fit', 3) ~ " || '), of lags from -6 to 6.'",
     missing='Fewer than 12 months have both shares of Qwen.') }}

@@ -33,6 +33,12 @@
     'gpt_oss_2026_05': ('downloads_cumulative_by_family', 'GPT-OSS', '2026-05-01'),
     'mistral_2026_05': ('downloads_cumulative_by_family', 'Mistral', '2026-05-01'),
 } %}
+{% set crossings = {
+    'china_over_us': ('downloads_cumulative_by_region', 'china', 'us'),
+    'qwen_over_llama': ('downloads_cumulative_by_family', 'Qwen', 'Llama'),
+    'gpt_oss_over_mistral': ('downloads_cumulative_by_family', 'GPT-OSS', 'Mistral'),
+    'gpt_oss_over_mistral_monthly': ('downloads_by_family', 'GPT-OSS', 'Mistral'),
+} %}
 
 with monthly as (
 
@@ -67,39 +73,22 @@ levels as (
 first_crossings as (
 
     select
-        min(
-            case
-                when
-                    metric = 'downloads_cumulative_by_region' and leader = 'china' and trailer = 'us'
-                    then month
-            end
-        ) as china_over_us_on,
-        min(
-            case
-                when
-                    metric = 'downloads_cumulative_by_family'
-                    and leader = 'Qwen'
-                    and trailer = 'Llama'
-                    then month
-            end
-        ) as qwen_over_llama_on,
-        min(
-            case
-                when
-                    metric = 'downloads_cumulative_by_family'
-                    and leader = 'GPT-OSS'
-                    and trailer = 'Mistral'
-                    then month
-            end
-        ) as gpt_oss_over_mistral_on,
-        min(
-            case
-                when
-                    metric = 'downloads_by_family' and leader = 'GPT-OSS' and trailer = 'Mistral'
-                    then month
-            end
-        ) as gpt_oss_over_mistral_monthly_on
+        {% for name, (metric, leader, trailer) in crossings.items() %}
+            {% for column, suffix in [('month', 'on'), ('coverage', 'coverage')] %}
+                max(
+                    case
+                        when
+                            metric = '{{ metric }}'
+                            and leader = '{{ leader }}'
+                            and trailer = '{{ trailer }}'
+                            then {{ column }}
+                    end
+                ) as {{ name }}_{{ suffix }}{{ "," if not loop.last }}
+            {% endfor %}
+            {{ "," if not loop.last }}
+        {% endfor %}
     from crossovers
+    where occurrence = 1
 
 ),
 
@@ -282,117 +271,138 @@ measures as (
 
 )
 
-{{ claim('C01', yyyymm('china_over_us_on'), month='china_over_us_on',
+{{ claim('C01', yyyymm('china_over_us_on'), month='china_over_us_on', coverage='china_over_us_coverage',
     contradicted='china_over_us_on is null and china_2025_07 is not null and us_2025_07 is not null'
         ' and china_2025_08 is not null and us_2025_08 is not null',
-    note=downloads_settings() ~ " || 'First month of crossovers.'",
+    settings=downloads_settings(),
+    note="'First month of crossovers.'",
     missing='China does not pass the United States in any month in which both totals are known.') }}
 union all
 {{ claim('C02', 'china_2026_03', month=on_day('2026-03-01'), coverage='china_2026_03_coverage',
-    note=downloads_settings() ~ " || 'End of March 2026.'",
+    settings=downloads_settings(),
+    note="'End of March 2026.'",
     missing='No total of China is known for the end of March 2026.') }}
 union all
 {{ claim('C03', 'us_2026_03', month=on_day('2026-03-01'), coverage='us_2026_03_coverage',
-    note=downloads_settings() ~ " || 'End of March 2026; T5Gemma is Google and counts here.'",
+    settings=downloads_settings(),
+    note="'End of March 2026; T5Gemma is Google and counts here.'",
     missing='No total of the United States is known for the end of March 2026.') }}
 union all
 {{ claim('C04', 'eu_2026_03', month=on_day('2026-03-01'), coverage='eu_2026_03_coverage',
-    note=downloads_settings() ~ " || 'End of March 2026; regions as the registry has them.'",
+    settings=downloads_settings(),
+    note="'End of March 2026; regions as the registry has them.'",
     missing='No total of Europe is known for the end of March 2026.') }}
 union all
 {{ claim('C05', 'three_2026_03', month=on_day('2026-03-01'), coverage='three_2026_03_coverage',
-    note=downloads_settings() ~ " || 'End of March 2026, three regions; with other '
+    settings=downloads_settings(),
+    note="'End of March 2026, three regions; with other '
         || " ~ in_millions('(three_2026_03 + other_2026_03)') ~ " || '.'",
     missing='The total of a region is not known for the end of March 2026.') }}
 union all
 {{ claim('C06', 'china_2026_03 / nullif(china_2025_03, 0)', month=on_day('2026-03-01'),
     coverage='least(china_2026_03_coverage, china_2025_03_coverage)',
-    note=downloads_settings() ~ " || 'From ' || " ~ in_millions('china_2025_03') ~ " || ' to '
+    settings=downloads_settings(),
+    note="'From ' || " ~ in_millions('china_2025_03') ~ " || ' to '
         || " ~ in_millions('china_2026_03') ~ " || '.'",
     missing='A total of China is not known for the end of March 2025 or 2026.') }}
 union all
 {{ claim('C07', 'three_2026_03 / nullif(three_2025_03, 0)', month=on_day('2026-03-01'),
     coverage='least(three_2026_03_coverage, three_2025_03_coverage)',
-    note=downloads_settings() ~ " || 'Three regions, from ' || " ~ in_millions('three_2025_03')
+    settings=downloads_settings(),
+    note="'Three regions, from ' || " ~ in_millions('three_2025_03')
         ~ " || ' to ' || " ~ in_millions('three_2026_03') ~ " || '.'",
     missing='The total of a region is not known for the end of March 2025 or 2026.') }}
 union all
 {{ claim('C08', 'farther_2025_08', month=on_day('2025-08-01'),
     coverage='least(china_2025_08_coverage, us_2025_08_coverage, eu_2025_08_coverage)',
     contradicted='abs(eu_2025_08 - 100e6) > 50e6',
-    note=downloads_settings() ~ " || 'End of August 2025, the one farther from the figure: China '
+    settings=downloads_settings(),
+    note="'End of August 2025, the one farther from the figure: China '
         || " ~ in_millions('china_2025_08') ~ " || ', United States ' || "
         ~ in_millions('us_2025_08') ~ " || ', Europe ' || " ~ in_millions('eu_2025_08') ~ " || '.'",
     missing='The total of a region is not known for the end of August 2025.') }}
 union all
-{{ claim('C09', yyyymm('qwen_over_llama_on'), month='qwen_over_llama_on',
+{{ claim('C09', yyyymm('qwen_over_llama_on'), month='qwen_over_llama_on', coverage='qwen_over_llama_coverage',
     contradicted='qwen_over_llama_on is null and qwen_family_2025_08 is not null'
         ' and llama_2025_08 is not null and qwen_family_2025_09 is not null'
         ' and llama_2025_09 is not null',
-    note=downloads_settings() ~ " || 'First month of crossovers, by family.'",
+    settings=downloads_settings(),
+    note="'First month of crossovers, by family.'",
     missing='Qwen does not pass Llama in any month in which both totals are known.') }}
 union all
 {{ claim('C10', 'qwen_2026_03', month=on_day('2026-03-01'), coverage='qwen_2026_03_coverage',
-    note=downloads_settings() ~ " || 'End of March 2026, organization Qwen.'",
+    settings=downloads_settings(),
+    note="'End of March 2026, organization Qwen.'",
     missing='No total of Qwen is known for the end of March 2026.') }}
 union all
 {{ claim('C11', 'llama_2026_03', month=on_day('2026-03-01'), coverage='llama_2026_03_coverage',
-    note=downloads_settings() ~ " || 'End of March 2026, family Llama; the organization Meta '
+    settings=downloads_settings(),
+    note="'End of March 2026, family Llama; the organization Meta '
         || " ~ in_millions('meta_2026_03') ~ " || '.'",
     missing='No total of Llama is known for the end of March 2026.') }}
 union all
 {{ claim('C12', 'qwen_2025_09', month=on_day('2025-09-01'), coverage='qwen_2025_09_coverage',
-    note=downloads_settings() ~ " || 'End of September 2025, organization Qwen.'",
+    settings=downloads_settings(),
+    note="'End of September 2025, organization Qwen.'",
     missing='No total of Qwen is known for the end of September 2025.') }}
 union all
 {{ claim('C13', 'ai2_2026_03', month=on_day('2026-03-01'), coverage='ai2_2026_03_coverage',
-    note=downloads_settings() ~ " || 'End of March 2026, organization Ai2; the family OLMo alone '
+    settings=downloads_settings(),
+    note="'End of March 2026, organization Ai2; the family OLMo alone '
         || " ~ in_millions('olmo_2026_03') ~ " || '.'",
     missing='No total of Ai2 is known for the end of March 2026.') }}
 union all
 {{ claim('C14', 'granite_2026_03', month=on_day('2026-03-01'), coverage='granite_2026_03_coverage',
-    note=downloads_settings() ~ " || 'End of March 2026, family Granite; the organization IBM '
+    settings=downloads_settings(),
+    note="'End of March 2026, family Granite; the organization IBM '
         || " ~ in_millions('ibm_2026_03') ~ " || '.'",
     missing='No total of Granite is known for the end of March 2026.') }}
 union all
 {{ claim('C15', 'case when nvidia_months = 8 then nvidia_window end', month=on_day('2026-03-01'),
     coverage='nvidia_coverage',
-    note=downloads_settings() ~ " || 'Sum of the calendar months August 2025 to March 2026.'",
+    settings=downloads_settings(),
+    note="'Sum of the calendar months August 2025 to March 2026.'",
     missing='NVIDIA is not measured in every month from August 2025 to March 2026.') }}
 union all
 {{ claim('C16', 'qwen_2026_02 / nullif(next_eight_2026_02, 0)', month=on_day('2026-02-01'),
     coverage='coverage_2026_02',
-    note=downloads_settings() ~ " || 'February 2026: Qwen ' || " ~ in_millions('qwen_2026_02')
+    settings=downloads_settings(),
+    note="'February 2026: Qwen ' || " ~ in_millions('qwen_2026_02')
         ~ " || ', the next eight organizations ' || " ~ in_millions('next_eight_2026_02') ~ " || '.'",
     missing='Qwen or the other organizations are not measured in February 2026.') }}
 union all
 {{ claim('C17', 'qwen_2025_12 / nullif(others_2025_12, 0)', month=on_day('2025-12-01'),
     coverage='coverage_2025_12',
-    note=downloads_settings() ~ " || 'December 2025: Qwen ' || " ~ in_millions('qwen_2025_12')
+    settings=downloads_settings(),
+    note="'December 2025: Qwen ' || " ~ in_millions('qwen_2025_12')
         ~ " || ', all other organizations ' || " ~ in_millions('others_2025_12') ~ " || '.'",
     missing='Qwen or the other organizations are not measured in December 2025.') }}
 union all
 {{ claim('C36', 'eu_2024_04 / nullif(us_2024_04, 0)', month=on_day('2024-04-01'),
-    note=downloads_settings() ~ " || 'End of April 2024, Europe by the United States. Older than"
+    settings=downloads_settings(),
+    note="'End of April 2024, Europe by the United States. Older than"
         " the public counts: shown where a world has them, not judged.'",
     missing='The claim is older than the public counts.') }}
 union all
 {{ claim('C37', 'case when months_late_2025 = 4 then least_late_2025 end',
     month=on_day('2025-12-01'), coverage='coverage_late_2025',
     contradicted='most_2024 >= 1',
-    note=downloads_settings() ~ " || 'China by the United States, its least from September to"
+    settings=downloads_settings(),
+    note="'China by the United States, its least from September to"
         " December 2025; of 2024, ' || " ~ in_words('months_2024', 0) ~ " || ' months are known.'",
     missing='The totals are not known in every month from September to December 2025.') }}
 union all
-{{ claim('C38', yyyymm('gpt_oss_over_mistral_on'), month='gpt_oss_over_mistral_on',
+{{ claim('C38', yyyymm('gpt_oss_over_mistral_on'), month='gpt_oss_over_mistral_on', coverage='gpt_oss_over_mistral_coverage',
     contradicted='gpt_oss_over_mistral_on is null and gpt_oss_2026_03 is not null'
         ' and mistral_2026_03 is not null and gpt_oss_2026_05 is not null'
         ' and mistral_2026_05 is not null',
-    note=downloads_settings() ~ " || 'Cumulative, by family; in monthly downloads first '
+    settings=downloads_settings(),
+    note="'Cumulative, by family; in monthly downloads first '
         || coalesce(cast(" ~ yyyymm('gpt_oss_over_mistral_monthly_on') ~ " as "
         ~ dbt.type_string() ~ "), 'in no month') || '.'",
     missing='GPT-OSS does not pass Mistral in any month in which both totals are known.') }}
 union all
-{{ claim('C48', 'tracked_models',
-    note="'Models on the charted list of the newest registry held; the list has grown since the report.'",
+{{ claim('C48', 'tracked_models', note="''",
+    settings="'Models on the charted list of the newest registry held; the report goes with one of"
+        " February or March 2026 (1 481 and 1 617 rows).'",
     missing='No registry is held.') }}

@@ -120,27 +120,31 @@ measures as (
 )
 
 {{ claim('C31', 'china_2024_11', month=on_day('2024-11-01'),
-    note="'By publisher. Older than the public data, which begin in January 2025.'",
-    missing='The public data begin in January 2025.') }}
+    settings="'By publisher. '", note="''",
+    missing='The claim is older than the public data, which begin in January 2025.') }}
 union all
 {{ claim('C32', 'china_2026_01', month=on_day('2026-01-01'),
-    note="'By publisher; by base ' || " ~ in_percent('china_2026_01_by_base') ~ " || '. '
+    settings="'By publisher. '",
+    note="'By base ' || " ~ in_percent('china_2026_01_by_base') ~ " || '. '
         || " ~ in_words('days_2026_01', 0) ~ " || ' of 31 days.'",
     missing='No tokens are held for January 2026.') }}
 union all
 {{ claim('C33', 'china_peak_share', month='china_peak_on',
-    note="'By publisher, the first month above 70 %, else the highest; ' || "
+    settings="'By publisher. '",
+    note="'The first month above 70 %, else the highest; ' || "
         ~ in_words('china_months_above', 0) ~ " || ' of ' || " ~ in_words('china_months', 0)
         ~ " || ' months up to January 2026 lie above; January 2026 ' || " ~ in_percent('china_2026_01')
         ~ " || '.'",
     missing='No tokens are held for any month up to January 2026.') }}
 union all
 {{ claim('C34', 'deepseek_nearest_share', month='deepseek_nearest_on',
-    note="'By base. The claim has no date: the month that comes nearest, which proves only that there is one.'",
+    settings="'By base. '",
+    note="'The claim has no date: the month that comes nearest, which proves only that there is one.'",
     missing='No tokens of DeepSeek are held.') }}
 union all
 {{ claim('C35', 'cast(deepseek_months_first as double) / nullif(inference_months, 0)',
-    note="'By base: first in ' || " ~ in_words('deepseek_months_first', 0) ~ " || ' of ' || "
+    settings="'By base. '",
+    note="'First in ' || " ~ in_words('deepseek_months_first', 0) ~ " || ' of ' || "
         ~ in_words('inference_months', 0) ~ " || ' months up to January 2026; last in '
         || coalesce(cast(" ~ yyyymm('deepseek_last_first_on') ~ " as " ~ dbt.type_string()
         ~ "), 'no month') || '.'",

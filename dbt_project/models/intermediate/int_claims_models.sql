@@ -238,39 +238,45 @@ measures as (
 {{ claim('C18', 'case when small_qwen_measured_2025_12 = 5 and labs_measured_2025_12 = 6'
         ' then small_qwen_2025_12 / nullif(six_labs_2025_12, 0) end',
     month=on_day('2025-12-01'), coverage='coverage_2025_12',
-    note=downloads_settings() ~ " || 'December 2025: five models ' || " ~ in_millions('small_qwen_2025_12')
+    settings=downloads_settings(),
+    note="'December 2025: five models ' || " ~ in_millions('small_qwen_2025_12')
         ~ " || ', six labs ' || " ~ in_millions('six_labs_2025_12')
         ~ " || '; February 2026: ' || " ~ in_millions('small_qwen_2026_02') ~ " || ' and ' || "
         ~ in_millions('six_labs_2026_02') ~ " || '.'",
     missing='One of the five models or six labs is not measured in December 2025.') }}
 union all
 {{ claim('C19', 'farther_from_gpt_oss', month=on_day('2025-12-01'), coverage='coverage_2025_12',
-    note=downloads_settings() ~ " || 'December 2025, against the one that is farther: GPT-OSS ' || "
+    settings=downloads_settings(),
+    note="'December 2025, against the one that is farther: GPT-OSS ' || "
         ~ in_millions('gpt_oss_2025_12') ~ " || ', DeepSeek ' || " ~ in_millions('deepseek_2025_12')
         ~ " || ', Mistral AI ' || " ~ in_millions('mistral_2025_12') ~ " || '.'",
     missing='GPT-OSS, DeepSeek or Mistral AI is not measured in December 2025.') }}
 union all
 {{ claim('C20', 'small_share', month=on_day('2025-12-01'), coverage='coverage_cumulative_2025_12',
-    note=downloads_settings() ~ " || 'End of December 2025, buckets 1-5B and 5-10B: ' || "
+    settings=downloads_settings(),
+    note="'End of December 2025, buckets 1-5B and 5-10B: ' || "
         ~ in_millions('small_level') ~ " || ' of ' || " ~ in_millions('all_level') ~ " || '.'",
     missing='No total by size is known for the end of December 2025.') }}
 union all
 {{ claim('C21', 'deepseek_of_largest_monthly', month=on_day('2026-02-01'), coverage='coverage_2026_02',
-    note=downloads_settings() ~ " || 'Monthly downloads of February 2026, as the slides show elsewhere;"
+    settings=downloads_settings(),
+    note="'Monthly downloads of February 2026, as the slides show elsewhere;"
         " cumulative at the end of March 2026 ' || " ~ in_percent('deepseek_of_largest_cumulative') ~ " || '.'",
     missing='No model of DeepSeek in the bucket 250B+ is measured in February 2026.') }}
 union all
 {{ claim('C22', 'case when deepseek_measured = 4 then cast(least_deepseek as double)'
         ' / nullif(most_large_qwen, 0) end',
     month=on_day('2025-12-01'), coverage='coverage_cumulative_2025_12',
-    note=downloads_settings() ~ " || 'Cumulative at the end of December 2025: the least of the four ' || "
+    settings=downloads_settings(),
+    note="'Cumulative at the end of December 2025: the least of the four ' || "
         ~ in_millions('least_deepseek') ~ " || ', the largest Qwen of 100B and more ' || "
         ~ in_millions('most_large_qwen') ~ " || '.'",
     missing='One of the four models, or every large Qwen, has no known total at the end of 2025.') }}
 union all
 {{ claim('C23', 'small_median / nullif(large_median, 0)', month=on_day('2025-12-01'),
     coverage='coverage_cumulative_2025_12',
-    note=downloads_settings() ~ " || 'Cumulative at the end of December 2025: median of the ten most"
+    settings=downloads_settings(),
+    note="'Cumulative at the end of December 2025: median of the ten most"
         " downloaded of 1 to below 10B ' || " ~ in_millions('small_median')
         ~ " || ', of 100B and more ' || " ~ in_millions('large_median') ~ " || '.'",
     missing='Fewer than ten models of a class have a known total at the end of 2025.') }}

@@ -180,56 +180,63 @@ measures as (
 
 {{ claim('C39', 'case when c39_minimax is not null and c39_moonshot is not null and c39_zai is not null'
         ' then least(c39_minimax, c39_moonshot, c39_zai) end',
-    note="'Baseline " ~ original ~ ", best model of each lab by 2026-04-08, released since July 2025, the least"
-        " of: MiniMax ' || " ~ in_words('c39_minimax') ~ " || ', Moonshot AI ' || " ~ in_words('c39_moonshot')
+    settings=ram_settings(original, '2026-04-08'),
+    note="'Best model of each lab released since July 2025, the least of: MiniMax ' || " ~ in_words('c39_minimax') ~ " || ', Moonshot AI ' || " ~ in_words('c39_moonshot')
         ~ " || ', Z.ai ' || " ~ in_words('c39_zai') ~ " || '; the largest of them has '
         || " ~ in_percent('largest_lab_share') ~ " || ' of the downloads of March 2026.'",
     missing='A lab has no model with a score by 2026-04-08.') }}
 union all
 {{ claim('C40', 'case when c40_large is not null and c40_small is not null'
         ' then least(c40_large, c40_small) end',
-    note="'Baseline " ~ original ~ ", by 2026-01-11, the lower of: 120b ' || " ~ in_words('c40_large')
+    settings=ram_settings(original, '2026-01-11'),
+    note="'The lower of: 120b ' || " ~ in_words('c40_large')
         ~ " || ', 20b ' || " ~ in_words('c40_small') ~ " || '. Nothing says where exceptional begins.'",
     missing='A GPT-OSS model has no score by 2026-01-11.') }}
 union all
 {{ claim('C41', 'case when c41_minimax is not null and c41_moonshot is not null'
         ' then least(c41_minimax, c41_moonshot) end',
-    note="'Baseline " ~ original ~ ", by 2026-01-11, best model of 100B and more, the lower of: MiniMax ' || "
+    settings=ram_settings(original, '2026-01-11'),
+    note="'Best model of 100B and more, the lower of: MiniMax ' || "
         ~ in_words('c41_minimax') ~ " || ', Moonshot AI ' || " ~ in_words('c41_moonshot') ~ " || '.'",
     missing='A lab has no large model with a score by 2026-01-11.') }}
 union all
 {{ claim('C42', 'case when c42_early_models = 4 then c42_early / nullif(c42_late, 0) end',
-    note="'Baseline " ~ original ~ ", by 2026-03-31: the lowest of V3, V3-0324, R1 and R1-0528 ' || "
+    settings=ram_settings(original, '2026-03-31'),
+    note="'The lowest of V3, V3-0324, R1 and R1-0528 ' || "
         ~ in_words('c42_early') ~ " || ', the highest of ' || " ~ in_words('c42_late_models', 0)
         ~ " || ' of 250B and more released September to December 2025 ' || " ~ in_words('c42_late') ~ " || '.'",
     missing='One of the earlier models, or every later one, has no score by 2026-03-31.') }}
 union all
 {{ claim('C43', 'case when c43_kimi is not null and c43_ocr is not null then least(c43_kimi, c43_ocr) end',
-    note="'Baseline " ~ original ~ ", by 2026-03-31, the lower of: Kimi K2 Thinking ' || " ~ in_words('c43_kimi')
+    settings=ram_settings(original, '2026-03-31'),
+    note="'The lower of: Kimi K2 Thinking ' || " ~ in_words('c43_kimi')
         ~ " || ', best model with OCR in its name ' || " ~ in_words('c43_ocr') ~ " || '.'",
     missing='Kimi K2 Thinking, or every OCR model, has no score by 2026-03-31.') }}
 union all
 {{ claim('C44', 'c44',
-    note="'Baseline " ~ original ~ ", by 2026-03-31, best official precision of Nemotron 3 Nano 30B; release dates"
-        " corrected.'",
+    settings=ram_settings(original, '2026-03-31'),
+    note="'Best official precision of Nemotron 3 Nano 30B.'",
     missing='Nemotron 3 Nano has no score by 2026-03-31.') }}
 union all
 {{ claim('C45', 'case when c45_qwen is not null and c45_nemotron is not null and c45_kimi is not null'
         ' then least(c45_qwen, c45_nemotron, c45_kimi) end',
-    note="'Baseline " ~ original ~ ", by 2026-04-08, best of each, the least of: Qwen 3.5 ' || "
+    settings=ram_settings(original, '2026-04-08'),
+    note="'Best of each, the least of: Qwen 3.5 ' || "
         ~ in_words('c45_qwen') ~ " || ', Nemotron 3 ' || " ~ in_words('c45_nemotron') ~ " || ', Kimi K2.5 ' || "
-        ~ in_words('c45_kimi') ~ " || '; release dates corrected.'",
+        ~ in_words('c45_kimi') ~ " || '.'",
     missing='Qwen 3.5, Nemotron 3 or Kimi K2.5 has no score by 2026-04-08.') }}
 union all
 {{ claim('C46', 'c46_least',
-    note="'Baseline " ~ current ~ ", by 2026-05-26, best Gemma 4 by best Qwen 3.5 or 3.6 of a size bucket, the"
+    settings=ram_settings(current, '2026-05-26'),
+    note="'Best Gemma 4 by best Qwen 3.5 or 3.6 of a size bucket, the"
         " least of ' || " ~ in_words('c46_buckets', 0) ~ " || ' buckets that have both; the most ' || "
-        ~ in_words('c46_most') ~ " || '. Release dates corrected.'",
+        ~ in_words('c46_most') ~ " || '.'",
     missing='No size bucket has scores of both Gemma 4 and Qwen 3.5 or 3.6 by 2026-05-26.') }}
 union all
 {{ claim('C47', 'case when c47_gpt_oss is not null and c47_nemotron is not null'
         ' then least(c47_gpt_oss, c47_nemotron) / nullif(c47_others, 0) end',
-    note="'Baseline " ~ original ~ ", by 2026-04-08: GPT-OSS-120B ' || " ~ in_words('c47_gpt_oss')
+    settings=ram_settings(original, '2026-04-08'),
+    note="'GPT-OSS-120B ' || " ~ in_words('c47_gpt_oss')
         ~ " || ', Nemotron 3 Super 120B ' || " ~ in_words('c47_nemotron')
         ~ " || ', best model of any other lab of the United States released within a year ' || "
         ~ in_words('c47_others') ~ " || '.'",

@@ -18,6 +18,7 @@ measured as (
             coverage,
             is_comparable,
             is_contradicted,
+            settings,
             note,
             missing
         from {{ ref('int_claims_' ~ group) }}
@@ -45,6 +46,7 @@ compared as (
         -- sums of unequal coverage are not comparable (definitions 4.1)
         coalesce(measured.is_comparable, false)
         and coalesce(measured.coverage, 1) >= 0.95 as is_comparable,
+        measured.settings,
         measured.note,
         measured.missing,
         case
@@ -122,12 +124,16 @@ select
     judged.verdict,
     worlds.is_sample as is_synthetic_agreement,
     case
-        when judged.measured_value is null then coalesce(judged.missing || ' ', '')
-        when not judged.is_comparable
-            then 'Not judged, because too little of it is measured. '
-        when judged.is_contradicted
-            then 'A further part of the claim does not hold. '
-        else ''
-    end || coalesce(judged.note, '') as note
+        when judged.measured_value is null
+            then coalesce(trim(judged.missing || ' ' || judged.settings), 'Nothing measures it.')
+        else
+            case
+                when not judged.is_comparable
+                    then 'Not judged, because too little of it is measured. '
+                when judged.is_contradicted
+                    then 'A further part of the claim does not hold. '
+                else ''
+            end || trim(judged.settings || judged.note)
+    end as note
 from judged
 cross join worlds
