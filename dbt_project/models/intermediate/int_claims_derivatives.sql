@@ -1,4 +1,4 @@
--- Claims on shares of new derivatives (C24-C30). A share is judged by when the month has at least 30
+-- Claims on shares of new derivatives (C24-C30). A share is judged when its month has at least 30
 -- new derivatives of known base: with fewer, chance alone moves it by several points.
 
 {% set shares = {
@@ -43,8 +43,9 @@ shares as (
 
     select
         {% for name, (metric, key_value, month) in shares.items() %}
-            {{ monthly_value(metric, key_value, month) }} as {{ name }}{{ "," if not loop.last }}
+            {{ monthly_value(metric, key_value, month) }} as {{ name }},
         {% endfor %}
+        count(*) as values_known
     from monthly
 
 ),
@@ -55,8 +56,9 @@ children as (
         {% for month in ['2024-01-01', '2025-08-01', '2026-02-01'] %}
             sum(
                 case when month = {{ on_day(month) }} then new_derivatives else 0 end
-            ) as children_{{ month[:7] | replace('-', '_') }}{{ "," if not loop.last }}
+            ) as children_{{ month[:7] | replace('-', '_') }},
         {% endfor %}
+        count(*) as rows_counted
     from by_region
     where
         relation = 'all'

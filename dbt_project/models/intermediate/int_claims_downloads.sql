@@ -63,9 +63,9 @@ levels as (
     select
         {% for name, (metric, key_value, month) in levels.items() %}
             {{ monthly_value(metric, key_value, month) }} as {{ name }},
-            {{ monthly_value(metric, key_value, month, 'coverage') }} as {{ name }}_coverage
-            {{- "," if not loop.last }}
+            {{ monthly_value(metric, key_value, month, 'coverage') }} as {{ name }}_coverage,
         {% endfor %}
+        count(*) as values_known
     from monthly
 
 ),
@@ -74,19 +74,26 @@ first_crossings as (
 
     select
         {% for name, (metric, leader, trailer) in crossings.items() %}
-            {% for column, suffix in [('month', 'on'), ('coverage', 'coverage')] %}
-                max(
-                    case
-                        when
-                            metric = '{{ metric }}'
-                            and leader = '{{ leader }}'
-                            and trailer = '{{ trailer }}'
-                            then {{ column }}
-                    end
-                ) as {{ name }}_{{ suffix }}{{ "," if not loop.last }}
-            {% endfor %}
-            {{ "," if not loop.last }}
+            max(
+                case
+                    when
+                        metric = '{{ metric }}'
+                        and leader = '{{ leader }}'
+                        and trailer = '{{ trailer }}'
+                        then month
+                end
+            ) as {{ name }}_on,
+            max(
+                case
+                    when
+                        metric = '{{ metric }}'
+                        and leader = '{{ leader }}'
+                        and trailer = '{{ trailer }}'
+                        then coverage
+                end
+            ) as {{ name }}_coverage,
         {% endfor %}
+        count(*) as crossings_known
     from crossovers
     where occurrence = 1
 
@@ -271,7 +278,8 @@ measures as (
 
 )
 
-{{ claim('C01', yyyymm('china_over_us_on'), month='china_over_us_on', coverage='china_over_us_coverage',
+{{ claim('C01', yyyymm('china_over_us_on'), month='china_over_us_on',
+    coverage='china_over_us_coverage',
     contradicted='china_over_us_on is null and china_2025_07 is not null and us_2025_07 is not null'
         ' and china_2025_08 is not null and us_2025_08 is not null',
     settings=downloads_settings(),
@@ -322,7 +330,8 @@ union all
         ~ in_millions('us_2025_08') ~ " || ', Europe ' || " ~ in_millions('eu_2025_08') ~ " || '.'",
     missing='The total of a region is not known for the end of August 2025.') }}
 union all
-{{ claim('C09', yyyymm('qwen_over_llama_on'), month='qwen_over_llama_on', coverage='qwen_over_llama_coverage',
+{{ claim('C09', yyyymm('qwen_over_llama_on'), month='qwen_over_llama_on',
+    coverage='qwen_over_llama_coverage',
     contradicted='qwen_over_llama_on is null and qwen_family_2025_08 is not null'
         ' and llama_2025_08 is not null and qwen_family_2025_09 is not null'
         ' and llama_2025_09 is not null',
@@ -392,7 +401,8 @@ union all
         " December 2025; of 2024, ' || " ~ in_words('months_2024', 0) ~ " || ' months are known.'",
     missing='The totals are not known in every month from September to December 2025.') }}
 union all
-{{ claim('C38', yyyymm('gpt_oss_over_mistral_on'), month='gpt_oss_over_mistral_on', coverage='gpt_oss_over_mistral_coverage',
+{{ claim('C38', yyyymm('gpt_oss_over_mistral_on'), month='gpt_oss_over_mistral_on',
+    coverage='gpt_oss_over_mistral_coverage',
     contradicted='gpt_oss_over_mistral_on is null and gpt_oss_2026_03 is not null'
         ' and mistral_2026_03 is not null and gpt_oss_2026_05 is not null'
         ' and mistral_2026_05 is not null',
@@ -403,6 +413,6 @@ union all
     missing='GPT-OSS does not pass Mistral in any month in which both totals are known.') }}
 union all
 {{ claim('C48', 'tracked_models', note="''",
-    settings="'Models on the charted list of the newest registry held; the report goes with one of"
-        " February or March 2026 (1 481 and 1 617 rows).'",
+    settings="'Models on the charted list of the newest registry held. '"
+        " || 'The report goes with one of February or March 2026 (1 481 and 1 617 rows).'",
     missing='No registry is held.') }}

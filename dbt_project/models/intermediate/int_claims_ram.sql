@@ -100,8 +100,8 @@ checkpoints as (
             partition by asks.part, scores.model_id
             order by scores.day desc, asks.pattern asc
         ) as nth
-    from asks
-    inner join models
+    from models
+    inner join asks
         on
             models.lower_id like asks.pattern
             and models.params_b >= asks.least_params_b
@@ -178,10 +178,11 @@ measures as (
 
 )
 
-{{ claim('C39', 'case when c39_minimax is not null and c39_moonshot is not null and c39_zai is not null'
-        ' then least(c39_minimax, c39_moonshot, c39_zai) end',
+{{ claim('C39', 'case when c39_minimax is not null and c39_moonshot is not null'
+        ' and c39_zai is not null then least(c39_minimax, c39_moonshot, c39_zai) end',
     settings=ram_settings(original, '2026-04-08'),
-    note="'Best model of each lab released since July 2025, the least of: MiniMax ' || " ~ in_words('c39_minimax') ~ " || ', Moonshot AI ' || " ~ in_words('c39_moonshot')
+    note="'Best model of each lab released since July 2025, the least of: MiniMax ' || "
+        ~ in_words('c39_minimax') ~ " || ', Moonshot AI ' || " ~ in_words('c39_moonshot')
         ~ " || ', Z.ai ' || " ~ in_words('c39_zai') ~ " || '; the largest of them has '
         || " ~ in_percent('largest_lab_share') ~ " || ' of the downloads of March 2026.'",
     missing='A lab has no model with a score by 2026-04-08.') }}
@@ -207,7 +208,8 @@ union all
         ~ " || ' of 250B and more released September to December 2025 ' || " ~ in_words('c42_late') ~ " || '.'",
     missing='One of the earlier models, or every later one, has no score by 2026-03-31.') }}
 union all
-{{ claim('C43', 'case when c43_kimi is not null and c43_ocr is not null then least(c43_kimi, c43_ocr) end',
+{{ claim('C43', 'case when c43_kimi is not null and c43_ocr is not null'
+        ' then least(c43_kimi, c43_ocr) end',
     settings=ram_settings(original, '2026-03-31'),
     note="'The lower of: Kimi K2 Thinking ' || " ~ in_words('c43_kimi')
         ~ " || ', best model with OCR in its name ' || " ~ in_words('c43_ocr') ~ " || '.'",
@@ -218,8 +220,8 @@ union all
     note="'Best official precision of Nemotron 3 Nano 30B.'",
     missing='Nemotron 3 Nano has no score by 2026-03-31.') }}
 union all
-{{ claim('C45', 'case when c45_qwen is not null and c45_nemotron is not null and c45_kimi is not null'
-        ' then least(c45_qwen, c45_nemotron, c45_kimi) end',
+{{ claim('C45', 'case when c45_qwen is not null and c45_nemotron is not null'
+        ' and c45_kimi is not null then least(c45_qwen, c45_nemotron, c45_kimi) end',
     settings=ram_settings(original, '2026-04-08'),
     note="'Best of each, the least of: Qwen 3.5 ' || "
         ~ in_words('c45_qwen') ~ " || ', Nemotron 3 ' || " ~ in_words('c45_nemotron') ~ " || ', Kimi K2.5 ' || "

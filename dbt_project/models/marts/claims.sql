@@ -90,14 +90,18 @@ judged as (
     select
         compared.*,
         case
-            when certainty = 'disputed' then 'disputed'
-            when comparison in ('wording', 'not_rebuildable') then 'not_measurable'
-            when measured_value is null and is_contradicted then 'differs'
-            when measured_value is null or not is_comparable then 'not_measurable'
-            when is_contradicted then 'differs'
+            when compared.certainty = 'disputed' then 'disputed'
+            when compared.comparison in ('wording', 'not_rebuildable') then 'not_measurable'
+            when compared.measured_value is null and compared.is_contradicted then 'differs'
+            when compared.measured_value is null or not compared.is_comparable then 'not_measurable'
+            when compared.is_contradicted then 'differs'
             -- a bound must be exceeded; without a tolerance, equal is not enough
-            when comparison = 'order' and distance_allowed = 0 and distance >= 0 then 'differs'
-            when distance <= distance_allowed then 'reproduced'
+            when
+                compared.comparison = 'order'
+                and compared.distance_allowed = 0
+                and compared.distance >= 0
+                then 'differs'
+            when compared.distance <= compared.distance_allowed then 'reproduced'
             else 'differs'
         end as verdict
     from compared
