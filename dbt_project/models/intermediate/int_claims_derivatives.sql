@@ -54,8 +54,8 @@ children as (
 
     select
         {% for month in ['2024-01-01', '2025-08-01', '2026-02-01'] %}
-            sum(
-                case when month = {{ on_day(month) }} then new_derivatives else 0 end
+            round(
+                sum(case when month = {{ on_day(month) }} then new_derivatives else 0 end), 6
             ) as children_{{ month[:7] | replace('-', '_') }},
         {% endfor %}
         count(*) as rows_counted
@@ -103,7 +103,8 @@ lag_fits as (
 
     select
         lags.lag_months,
-        corr(derivatives.value, downloads.share) as fit,
+        -- the order of rows moves the last digits
+        round(corr(derivatives.value, downloads.share), 9) as fit,
         count(*) as months_compared
     from monthly as derivatives
     cross join lags

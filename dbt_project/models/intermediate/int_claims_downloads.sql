@@ -24,6 +24,7 @@
     'olmo_2026_03': ('downloads_cumulative_by_family', 'OLMo', '2026-03-01'),
     'granite_2026_03': ('downloads_cumulative_by_family', 'Granite', '2026-03-01'),
     'llama_2026_03': ('downloads_cumulative_by_family', 'Llama', '2026-03-01'),
+    't5gemma_2026_03': ('downloads_cumulative_by_family', 'T5Gemma', '2026-03-01'),
     'qwen_family_2025_08': ('downloads_cumulative_by_family', 'Qwen', '2025-08-01'),
     'llama_2025_08': ('downloads_cumulative_by_family', 'Llama', '2025-08-01'),
     'qwen_family_2025_09': ('downloads_cumulative_by_family', 'Qwen', '2025-09-01'),
@@ -293,7 +294,8 @@ union all
 union all
 {{ claim('C03', 'us_2026_03', month=on_day('2026-03-01'), coverage='us_2026_03_coverage',
     settings=downloads_settings(),
-    note="'End of March 2026; T5Gemma is Google and counts here.'",
+    note="'End of March 2026; of it T5Gemma, which is Google: '
+        || " ~ in_millions('t5gemma_2026_03') ~ " || '.'",
     missing='No total of the United States is known for the end of March 2026.') }}
 union all
 {{ claim('C04', 'eu_2026_03', month=on_day('2026-03-01'), coverage='eu_2026_03_coverage',

@@ -18,8 +18,8 @@ differing as (
         two.value as two_value,
         one.value > two.value as is_one_ahead,
         case
-            when one.coverage <= two.coverage then one.coverage
-            else two.coverage
+            when one.coverage is null or two.coverage < one.coverage then two.coverage
+            else one.coverage
         end as coverage
     from monthly as one
     inner join monthly as two
