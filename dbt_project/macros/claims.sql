@@ -81,7 +81,7 @@
     'All relations, more than {{ var("min_downloads") }} downloads ever read, children of the house included, attribution {{ var("derivative_attribution") }}. '
 {%- endmacro %}
 
-{#- The same for RAM. -#}
+{#- The same for RAM, with the baseline and the day of the claim. -#}
 {% macro ram_settings(baseline, day) -%}
-    'Baseline {{ baseline }}, newest checkpoint reached by {{ day }}, release dates corrected. '
+    'Charted list, baseline {{ baseline }}, newest checkpoint reached by {{ day }}, release dates corrected, precision variants {{ "merged" if var("merge_precision_variants") else "apart" }}. '
 {%- endmacro %}
