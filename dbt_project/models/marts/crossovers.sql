@@ -1,0 +1,77 @@
+-- The sign of the difference of two keys, months without one left out: where it turns, one passes
+-- the other.
+
+with monthly as (
+
+    select * from {{ ref('int_monthly_values') }}
+
+),
+
+differing as (
+
+    select
+        one.metric,
+        one.month,
+        one.key_value as one_key,
+        two.key_value as two_key,
+        one.value as one_value,
+        two.value as two_value,
+        one.value > two.value as is_one_ahead,
+        case
+            when one.coverage is null or two.coverage < one.coverage then two.coverage
+            else one.coverage
+        end as coverage
+    from monthly as one
+    inner join monthly as two
+        on
+            one.metric = two.metric
+            and one.month = two.month
+            and one.key_value < two.key_value
+    where one.value <> two.value
+
+),
+
+compared as (
+
+    select
+        differing.*,
+        lag(differing.is_one_ahead) over earlier as was_one_ahead,
+        lag(differing.month) over earlier as previous_month
+    from differing
+    window earlier as (
+        partition by differing.metric, differing.one_key, differing.two_key
+        order by differing.month
+    )
+
+),
+
+turns as (
+
+    select
+        metric,
+        case when is_one_ahead then one_key else two_key end as leader,
+        case when is_one_ahead then two_key else one_key end as trailer,
+        month,
+        previous_month,
+        case when is_one_ahead then one_value else two_value end as leader_value,
+        case when is_one_ahead then two_value else one_value end as trailer_value,
+        coverage
+    from compared
+    where is_one_ahead <> was_one_ahead
+
+)
+
+select
+    metric,
+    leader,
+    trailer,
+    cast(row_number() over (
+        partition by metric, leader, trailer
+        order by month
+    ) as {{ dbt.type_int() }}) as occurrence,
+    month,
+    previous_month,
+    leader_value,
+    trailer_value,
+    coverage
+from turns

@@ -1,0 +1,238 @@
+"""Crossovers computed a second way, and what the claims say in each world."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import date
+from itertools import combinations
+
+import polars as pl
+import pytest
+
+from tests.conftest import Finished
+
+KEYS = ("region", "organization", "family")
+DERIVATIVES = "relation = 'all' and min_downloads = 5 and not community_only and share is not null"
+Crossing = tuple[str, str, str, int, date]
+"""Metric, leader, trailer, occurrence, month."""
+
+
+def _series(world: Finished) -> dict[str, pl.DataFrame]:
+    """Metric → its values (month, key, value), read from the published marts."""
+    wanted: dict[str, tuple[str, bool]] = {}
+    for key in KEYS:
+        table = f"marts.downloads_by_{key}_monthly"
+        for column in ("downloads", "downloads_cumulative"):
+            wanted[f"{column}_by_{key}"] = (
+                f"select month, {key} as key, {column} as value from {table}",
+                False,
+            )
+        wanted[f"derivatives_share_by_{key}"] = (
+            f"select month, {key} as key, share as value from marts.derivatives_by_{key}_monthly"
+            f" where {DERIVATIVES}",
+            True,
+        )
+    for key in ("region", "organization"):
+        for scope in ("open_top10", "open_all"):
+            for column in ("tokens", "tokens_publisher"):
+                wanted[f"inference_{column}_{scope}_by_{key}"] = (
+                    f"select month, {key} as key, {column} as value from marts.inference_by_{key}_monthly"
+                    f" where scope = '{scope}'",
+                    True,
+                )
+    this_month = world.today.replace(day=1)
+    series = {}
+    with world.connect() as connection:
+        for metric, (sql, is_counted) in wanted.items():
+            frame = (
+                connection.sql(sql)
+                .pl()
+                .filter(pl.col("value").is_not_null(), pl.col("month") < this_month)
+                .select("month", "key", pl.col("value").cast(pl.Float64).round(12))
+            )
+            if is_counted:
+                grid = frame.select("month").unique().join(frame.select("key").unique(), how="cross")
+                frame = grid.join(frame, on=["month", "key"], how="left").with_columns(
+                    pl.col("value").fill_null(0.0)
+                )
+            series[metric] = frame.filter(pl.col("key") != "unknown")
+    return series
+
+
+def _crossings(world: Finished) -> set[Crossing]:
+    """Every crossing, by walking through the months of every pair."""
+    found = set()
+    for metric, frame in _series(world).items():
+        values = {
+            key: dict(rows.select("month", "value").iter_rows()) for (key,), rows in frame.group_by("key")
+        }
+        for one, two in combinations(sorted(values), 2):
+            ahead, times = None, defaultdict(int)
+            for month in sorted(values[one].keys() & values[two].keys()):
+                difference = values[one][month] - values[two][month]
+                if difference == 0:
+                    continue
+                leader, trailer = (one, two) if difference > 0 else (two, one)
+                if ahead not in (None, leader):
+                    times[leader] += 1
+                    found.add((metric, leader, trailer, times[leader], month))
+                ahead = leader
+    return found
+
+
+@pytest.mark.parametrize("name", ["sample", "other_story", "recorded"])
+def test_crossovers_are_those_a_walk_through_the_months_finds(name, request):
+    world = request.getfixturevalue(name)
+    measured = set(world.rows("select metric, leader, trailer, occurrence, month from marts.crossovers"))
+    expected = _crossings(world)
+    assert len(expected) > 100
+    assert measured == expected
+
+
+def test_the_values_of_a_crossing_are_those_of_its_month(sample):
+    assert sample.rows(
+        """
+        select count(*) > 0, count(*) filter (
+            where crossing.leader_value <> leader.downloads_cumulative
+                or crossing.trailer_value <> trailer.downloads_cumulative
+                or crossing.coverage <> least(leader.coverage_cumulative, trailer.coverage_cumulative)
+        )
+        from marts.crossovers as crossing
+        join marts.downloads_by_family_monthly as leader
+            on leader.family = crossing.leader and leader.month = crossing.month
+        join marts.downloads_by_family_monthly as trailer
+            on trailer.family = crossing.trailer and trailer.month = crossing.month
+        where crossing.metric = 'downloads_cumulative_by_family'
+        """
+    ) == [(True, 0)]
+
+
+def _first(world: Finished, metric: str, leader: str, trailer: str) -> date | None:
+    [(month,)] = world.rows(
+        "select min(month) from marts.crossovers where metric = ? and leader = ? and trailer = ?",
+        metric,
+        leader,
+        trailer,
+    )
+    return month
+
+
+def test_a_story_has_its_own_crossings(sample, other_story):
+    qwen = ("downloads_cumulative_by_family", "Qwen", "Llama")
+    china = ("downloads_cumulative_by_region", "china", "us")
+    assert _first(sample, *qwen) == date(2025, 9, 1)
+    assert _first(sample, *china) == date(2025, 8, 1)
+    assert _first(other_story, *qwen) != date(2025, 9, 1)
+    assert sample.rows("select verdict from marts.claims where claim_id = 'C09'") == [("reproduced",)]
+    assert other_story.rows("select verdict from marts.claims where claim_id = 'C09'") == [("differs",)]
+
+
+@pytest.mark.parametrize("name", ["sample", "other_story", "recorded"])
+def test_every_claim_has_a_row_and_a_reason(name, request):
+    world = request.getfixturevalue(name)
+    ids = [claim for (claim,) in world.rows("select claim_id from marts.claims order by claim_id")]
+    assert ids == [f"C{number:02d}" for number in range(1, 49)]
+    assert dict(world.rows("select claim_id, verdict from marts.claims where certainty = 'disputed'")) == {
+        "C01": "disputed",
+        "C28": "disputed",
+    }
+    assert world.rows("select claim_id from marts.claims where note is null or length(note) < 10") == []
+    assert world.rows("select distinct is_synthetic_agreement from marts.claims") == [(name != "recorded",)]
+
+
+def test_the_sample_world_agrees_where_it_was_made_to(sample):
+    verdicts = dict(sample.rows("select claim_id, verdict from marts.claims"))
+    calibrated = ["C02", "C03", "C04", "C05", "C09", "C10", "C11", "C13", "C14", "C16", "C24", "C25", "C26"]
+    assert {claim: verdicts[claim] for claim in calibrated} == dict.fromkeys(calibrated, "reproduced")
+
+
+def test_claims_are_measured_as_the_marts_say(sample):
+    measured = dict(sample.rows("select claim_id, measured_value from marts.claims"))
+
+    def value(sql: str) -> float:
+        [(number,)] = sample.rows(sql)
+        return float(number)
+
+    assert measured["C05"] == value(
+        "select sum(downloads_cumulative) from marts.downloads_by_region_monthly"
+        " where month = '2026-03-01' and region in ('china', 'us', 'eu')"
+    )
+    assert measured["C15"] == value(
+        "select sum(downloads) from marts.downloads_by_model_monthly join marts.models using (model_id)"
+        " where organization = 'NVIDIA' and month between '2025-08-01' and '2026-03-01'"
+    )
+    qwen = value(
+        "select share from marts.downloads_by_organization_monthly"
+        " where organization = 'Qwen' and month = '2025-12-01'"
+    )
+    assert measured["C17"] == pytest.approx(qwen / (1 - qwen))
+    assert measured["C22"] == pytest.approx(
+        value(
+            "select min(downloads_cumulative) filter (where model_id in ('deepseek-ai/DeepSeek-V3',"
+            " 'deepseek-ai/DeepSeek-V3-0324', 'deepseek-ai/DeepSeek-R1', 'deepseek-ai/DeepSeek-R1-0528'))"
+            " / max(downloads_cumulative) filter (where organization = 'Qwen' and total_params_b >= 100)"
+            " from marts.downloads_by_model_monthly join marts.models using (model_id)"
+            " where month = '2025-12-01'"
+        )
+    )
+    assert measured["C32"] == value(
+        "select share_publisher from marts.inference_by_region_monthly"
+        " where month = '2026-01-01' and scope = 'open_top10' and region = 'china'"
+    )
+    assert measured["C40"] == value(
+        "select min(ram) from (select max_by(ram, day) as ram from marts.ram_scores"
+        " join marts.models using (model_id) where model_id like 'openai/gpt-oss-%' and ram is not null"
+        " and baseline = 'median_top10_2026_01' and release_date + day <= date '2026-01-11'"
+        " group by model_id)"
+    )
+
+
+def test_what_was_really_measured_is_judged_and_the_rest_is_not(recorded):
+    verdicts = dict(recorded.rows("select claim_id, verdict from marts.claims"))
+    # by publisher China lies above 70 % in 2025-05, -06, -07, -08, -09 and -11
+    assert verdicts["C33"] == "reproduced"
+    # two thirds of the panel, and seven children: shown, not judged
+    assert verdicts["C16"] == "not_measurable"
+    assert verdicts["C25"] == "not_measurable"
+    assert (
+        recorded.rows(
+            "select claim_id from marts.claims where claim_id in ('C16', 'C25') and measured_value is null"
+        )
+        == []
+    )
+    # nothing recorded holds January 2026, the end of March 2026 or an all-time counter
+    for claim in ("C02", "C03", "C10", "C32", "C40"):
+        assert verdicts[claim] == "not_measurable"
+
+
+@pytest.mark.parametrize("name", ["sample", "recorded"])
+def test_anomalies_are_the_flagged_months(name, request):
+    world = request.getfixturevalue(name)
+    flagged = "select model_id, month, downloads from marts.downloads_by_model_monthly where is_anomalous"
+    assert world.rows(f"{flagged} order by all") == world.rows(
+        "select model_id, month, downloads from marts.anomalies order by all"
+    )
+    assert world.rows(f"select count(*) > 0 from ({flagged})") == [(True,)]
+
+
+def test_a_spike_stands_out_from_what_the_model_usually_has(sample):
+    spikes = sample.rows(
+        "select model_id, month, downloads, typical_downloads from marts.anomalies"
+        " where anomaly_reason = 'spike'"
+    )
+    assert spikes
+    for model, month, downloads, typical in spikes:
+        others = sample.rows(
+            "select month, downloads from marts.downloads_by_model_monthly"
+            " where model_id = ? and not is_anomalous and downloads is not null",
+            model,
+        )
+        nearest = sorted(
+            others,
+            key=lambda row: (
+                abs((row[0].year - month.year) * 12 + row[0].month - month.month),
+                -row[0].toordinal(),
+            ),
+        )[:3]
+        assert typical == sorted(count for _, count in nearest)[1]
+        assert downloads > 5 * typical
