@@ -18,6 +18,12 @@
         and {{ relation }}.tracked_list in ('core', 'extra')
     {%- endif %}
     {%- if not var('include_t5gemma') %}
-        and lower({{ relation }}.model_id) not like '%t5gemma%'
+        and not {{ is_t5gemma(relation ~ '.model_id') }}
     {%- endif %})
+{%- endmacro %}
+
+
+{#- Whether a repository is one of T5Gemma, which the registry's list holds and its rule excludes. -#}
+{% macro is_t5gemma(model_id) -%}
+    (lower({{ model_id }}) like '%t5gemma%')
 {%- endmacro %}
