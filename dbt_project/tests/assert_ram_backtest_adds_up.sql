@@ -1,5 +1,5 @@
--- The bands of ram_backtest add up to 'all', and so do the sizes that have a rate; no class has more
--- leaders than there are places.
+-- The bands of ram_backtest add up to 'all', and so do the sizes that have a rate; no class has
+-- more leaders than there are places.
 {{ config(meta={'dagster': {'ref': {'name': 'ram_backtest'}}}) }}
 
 with backtest as (

@@ -1,5 +1,5 @@
--- With n = 10 ram_sensitivity makes the rolling baseline a second time, by other SQL: it must be the
--- published one.
+-- With n = 10 ram_sensitivity makes the rolling baseline a second time, by other SQL: it must be
+-- the published one.
 {{ config(meta={'dagster': {'ref': {'name': 'ram_sensitivity'}}}) }}
 
 with sensitivity as (

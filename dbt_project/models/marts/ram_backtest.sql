@@ -1,6 +1,6 @@
--- Does an early score tell who will lead its class later? For each baseline and pair of days: of the
--- models known on both, how many of each band of early scores are among the ten most downloaded of
--- their class on the later day (scores: definitions 5).
+-- Does an early score (definitions 5) tell who will lead its class later? For each baseline and
+-- pair of days: of the models known on both, how many of each band of early scores are among the
+-- ten most downloaded of their class on the later day.
 
 {%- set too_few = 2 * ram_top() %}
 
