@@ -70,6 +70,16 @@ with components as (
 
 ),
 
+snapshots as (
+
+    select
+        snapshot_on,
+        newest_on,
+        is_reached
+    from {{ ref('int_ram_snapshots') }}
+
+),
+
 curves as (
 
     select
@@ -83,16 +93,9 @@ curves as (
         is_hub_fault,
         kind
     from {{ ref('int_ram_curves') }}
-
-),
-
-snapshots as (
-
-    select
-        snapshot_on,
-        newest_on,
-        is_reached
-    from {{ ref('int_ram_snapshots') }}
+    {%- if newest_only %}
+    where as_of in (select newest_on from snapshots)
+    {%- endif %}
 
 ),
 
