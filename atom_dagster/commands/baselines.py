@@ -157,6 +157,12 @@ def _remarks(proposal: Proposal) -> list[str]:
         lines.append(f"{proposal.quarter} is not over: propose again when it is, for its last reading.")
     if proposal.as_of:
         lines.append(f"The marts stand as of {proposal.as_of}; `atom run` brings the present.")
+    lacking = sum(one["null_reason"] is not None for one in proposal.baselines.as_dicts())
+    if lacking:
+        lines.append(
+            f"{lacking} of {len(proposal.baselines.rows)} sizes and days would have no baseline:"
+            " too few models are measured on them."
+        )
     if present is None:
         lines.append("The seed has no frozen baseline to compare it with.")
         return lines

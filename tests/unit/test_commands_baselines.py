@@ -21,7 +21,10 @@ PROPOSAL = Proposal(
     is_over=True,
     compared_with=Definition("tenth_2026_q2", "nth", date(2026, 5, 23), 10, True),
     as_of=None,
-    baselines=Rows(["size_bucket", "day", "downloads_proposed", "ratio"], [("<1B", 7, 1234.6, 1.456)]),
+    baselines=Rows(
+        ["size_bucket", "day", "downloads_proposed", "ratio", "null_reason"],
+        [("<1B", 7, 1234.6, 1.456, None), ("250B+", 7, None, None, "pool_too_small")],
+    ),
     scores=Rows(
         ["model_id", "ram", "change"],
         [("x/up", None, "new"), *((f"x/{n}", 0.125, "moved") for n in range(30))],
@@ -47,8 +50,9 @@ def test_a_table_for_people(show: Callable[..., Result]):
     assert shown.exit_code == 0
     row, _, heads, values, *rest = shown.stdout.splitlines()
     assert row == "tenth_2026_q3,nth,2026-09-24,10,true"
-    assert heads.split() == ["size_bucket", "day", "downloads_proposed", "ratio"]
-    assert values.split() == ["<1B", "7", "1235", "1.46"]
+    assert heads.split() == ["size_bucket", "day", "downloads_proposed", "ratio", "null_reason"]
+    assert values.split() == ["<1B", "7", "1235", "1.46", "NULL"]
+    assert rest[0].split() == ["250B+", "7", "NULL", "NULL", "pool_too_small"]
     assert [line.split()[:2] for line in rest if line.startswith(" x/")][:2] == [
         ["x/up", "NULL"],
         ["x/0", "0.12"],
@@ -57,6 +61,7 @@ def test_a_table_for_people(show: Callable[..., Result]):
     assert "… and 11 more scores (--limit)." in shown.stderr
     assert "Compared with tenth_2026_q2 (nth, n 10, 2026-05-23)." in shown.stderr
     assert "30 move on their side of it, 1 are new, 0 are lost" in shown.stderr
+    assert "1 of 2 sizes and days would have no baseline" in shown.stderr
     assert "not over" not in shown.stderr
     assert "synthetic" in shown.stderr
 
@@ -73,9 +78,13 @@ def test_a_csv_holds_one_part_whole_and_unrounded(show: Callable[..., Result]):
 def test_json_holds_everything(show: Callable[..., Result]):
     said = json.loads(show("--format", "json").stdout)
     assert said["row"]["snapshot_on"] == "2026-09-24"
-    assert said["baselines"] == [
-        {"size_bucket": "<1B", "day": 7, "downloads_proposed": 1234.6, "ratio": 1.456}
-    ]
+    assert said["baselines"][0] == {
+        "size_bucket": "<1B",
+        "day": 7,
+        "downloads_proposed": 1234.6,
+        "ratio": 1.456,
+        "null_reason": None,
+    }
     assert len(said["scores"]) == 31
     assert said["seed"].endswith("seeds/ram_baselines_defined.csv")
     assert json.loads(show("--format", "json", "--show", "scores", "--limit", "1").stdout) == [
