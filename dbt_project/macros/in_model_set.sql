@@ -23,7 +23,36 @@
 {%- endmacro %}
 
 
-{#- Whether a repository is one of T5Gemma, which the registry's list holds and its rule excludes. -#}
+{#-
+  Whether a row of int_models is of the widest set this build reads curves for: both lists of the registry, or
+  every model ever observed where the var model_set asks for them. Former ids (alias_of) never belong.
+-#}
+{% macro in_widest_set(relation) -%}
+    ({{ relation }}.alias_of is null
+    {%- if var('model_set') != 'all' %}
+        and {{ relation }}.tracked_list in ('core', 'extra')
+    {%- endif %})
+{%- endmacro %}
+
+
+{#- Whether a repository id names a T5Gemma model. -#}
 {% macro is_t5gemma(model_id) -%}
-    (lower({{ model_id }}) like '%t5gemma%')
+    lower({{ model_id }}) like '%t5gemma%'
+{%- endmacro %}
+
+
+{#-
+  Whether a repository id ends in the name of a weight format, with or without its bits (-AWQ, -gptq-int4,
+  -AWQ-4bit). The registry's rule leaves such repositories out, its list holds some.
+-#}
+{% macro is_format_repository(model_id) -%}
+    (
+    {%- for name in ['gguf', 'onnx', 'mlx', 'openvino', 'awq', 'gptq'] %}
+        {%- for bits in ['', '-int_', '-_bit'] %}
+        lower({{ model_id }}) like '%{{ name ~ bits }}'
+        {%- if not loop.last %} or{% endif %}
+        {%- endfor %}
+        {%- if not loop.last %} or{% endif %}
+    {%- endfor %}
+    )
 {%- endmacro %}
