@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from atom_dagster import __version__, partitions
-from atom_dagster.commands import inspecting, publishing
+from atom_dagster.commands import baselines, inspecting, publishing
 from atom_dagster.commands.face import (
     DONE,
     REFUSED,
@@ -221,6 +221,7 @@ main.add_command(inspecting.status)
 main.add_command(inspecting.verify)
 main.add_command(inspecting.prune)
 main.add_command(inspecting.doctor)
+main.add_command(baselines.baselines)
 main.add_command(publishing.publish)
 
 if __name__ == "__main__":

@@ -7,13 +7,10 @@ Belongs here: arguments, tables and sentences. Does not belong here: what they e
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import sys
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from atom_dagster.commands.face import (
     DONE,
@@ -29,6 +26,7 @@ from atom_dagster.commands.face import (
     violations,
     world_options,
 )
+from atom_dagster.commands.tables import FORMS, write_rows
 from atom_dagster.settings import Settings
 
 
@@ -37,7 +35,7 @@ from atom_dagster.settings import Settings
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "csv", "json"]),
+    type=click.Choice(FORMS),
     default="table",
     show_default=True,
 )
@@ -67,18 +65,7 @@ def sql(settings: Settings, debug: bool, query: str, form: str, warehouse: bool)
         except duckdb.Error as error:
             said = " ".join(str(error).partition("\n\n")[0].split())
             raise CliError(f"DuckDB refused the query: {said}", USAGE) from error
-    if form == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(rows)
-    elif form == "json":
-        click.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], default=str, indent=2))
-    else:
-        table = Table(*names, box=None, header_style="bold")
-        for row in rows:
-            table.add_row(*("NULL" if value is None else str(value) for value in row))
-        console = out if out.is_terminal else Console(width=10_000, highlight=False)
-        console.print(table)
+    write_rows(names, rows, form)
     if settings.kind == "sample":
         say("(synthetic: the sample world measures nothing)")
 

@@ -41,7 +41,7 @@ select
     curves.as_of,
     components.model_id,
     components.size_bucket,
-    {{ sum_of_curves('curves.cumulative') }} as cumulative
+    {{ sum_of_curves('curves.cumulative', var('merge_precision_variants')) }} as cumulative
 from last_points
 inner join curves
     on
