@@ -1,0 +1,452 @@
+"""How far to trust it: coverage, anomalies, switches, crossings and the report's claims.
+
+Belongs here: figures about the measurement itself. Does not belong here: what is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from atom_dagster.report import charts, words
+from atom_dagster.report.figure import Column, Drawing, Facts, Figure, Panel, Row, Style, Styler, newest
+from atom_dagster.report.figures._shared import CORE, MONTH, REGION_ORDER, no_months
+
+_CROSSOVER_COLUMNS = (
+    Column("pair", "Who passed whom"),
+    MONTH,
+    Column("metric", "Metric"),
+    Column("leader", "Passed"),
+    Column("trailer", "Was passed"),
+    Column("occurrence", "Time", "number"),
+    Column("leader_value", "Leader's value", "number"),
+    Column("trailer_value", "Trailer's value", "number"),
+    Column("coverage", "Coverage", "share"),
+)
+_METRICS = (
+    ("downloads_cumulative_by_region", "cumulative downloads by region"),
+    ("downloads_cumulative_by_organization", "cumulative downloads by organization"),
+    ("downloads_cumulative_by_family", "cumulative downloads by family"),
+    ("derivatives_share_by_region", "share of new derivatives by region"),
+)
+
+
+def _draw_crossovers(rows: Sequence[Row], styles: Styler) -> Drawing:
+    del styles
+    present = {row["metric"] for row in rows}
+    shown = charts.series([(key, name) for key, name in _METRICS if key in present])
+    y = charts.alt.Y(field="pair", type="nominal", sort=None, axis=charts.alt.Axis(title=None))
+    return Drawing([Panel(charts.dots(charts.months(), y, "metric", shown, _CROSSOVER_COLUMNS))], shown)
+
+
+def _tell_crossovers(rows: Sequence[Row]) -> str:
+    names = dict(_METRICS)
+    recent = sorted(rows, key=lambda row: (row["month"], row["pair"]), reverse=True)[:3]
+    parts = [
+        f"{row['leader']} passed {row['trailer']} in {words.month(row['month'])}"
+        f" ({names.get(row['metric'], row['metric'])})"
+        for row in recent
+    ]
+    return f"The latest of {len(rows)} crossings shown: {'; '.join(parts)}."
+
+
+CROSSOVERS = Figure(
+    id="crossovers",
+    title="Crossings",
+    question="Who passed whom, and when?",
+    definition=(
+        "The first month in which one key's value exceeds another's after having been below it; months in which either is"
+        " unknown do not count. Shown are the six largest organizations and families and the three regions, in"
+        " cumulative downloads and in regions' shares of new derivatives; the fifty latest."
+    ),
+    model_set=CORE,
+    source="hub",
+    columns=_CROSSOVER_COLUMNS,
+    sql="""\
+with largest as (
+    (
+        select 'downloads_cumulative_by_organization' as metric, organization as name
+        from marts.downloads_by_organization_monthly
+        where downloads_cumulative is not null and organization <> 'unknown'
+        qualify dense_rank() over (order by month desc) = 1
+        order by downloads_cumulative desc, organization
+        limit 6
+    )
+    union all
+    (
+        select 'downloads_cumulative_by_family' as metric, family as name
+        from marts.downloads_by_family_monthly
+        where downloads_cumulative is not null and family <> 'unknown'
+        qualify dense_rank() over (order by month desc) = 1
+        order by downloads_cumulative desc, family
+        limit 6
+    )
+    union all
+    select metric, name
+    from
+        unnest(['downloads_cumulative_by_region', 'derivatives_share_by_region']) as metrics (metric),
+        unnest(['us', 'china', 'eu']) as regions (name)
+)
+
+select
+    crossovers.leader || ' passed ' || crossovers.trailer as pair,
+    crossovers.month,
+    crossovers.metric,
+    crossovers.leader,
+    crossovers.trailer,
+    crossovers.occurrence,
+    crossovers.leader_value,
+    crossovers.trailer_value,
+    crossovers.coverage
+from marts.crossovers as crossovers
+inner join largest as leader on crossovers.metric = leader.metric and crossovers.leader = leader.name
+inner join largest as trailer on crossovers.metric = trailer.metric and crossovers.trailer = trailer.name
+order by crossovers.month desc, pair, crossovers.metric
+limit 50""",
+    measure="leader_value",
+    draw=_draw_crossovers,
+    tell=_tell_crossovers,
+    gap=lambda facts: f"No two of the largest cross in a month in which both are known ({facts.model_set}).",
+    remarks=("A crossing is no more certain than the two values: the table gives both, and the smaller coverage.",),
+)
+
+_COVERAGE_COLUMNS = (
+    MONTH,
+    Column("region", "Region"),
+    Column("coverage", "Coverage by downloads", "share"),
+    Column("coverage_cumulative", "Coverage of counters", "share"),
+    Column("models_measured", "Models measured", "count"),
+    Column("models_expected", "Models expected", "count"),
+    Column("null_reason", "Why missing"),
+)
+
+
+def _draw_coverage(rows: Sequence[Row], styles: Styler) -> Drawing:
+    present = {row["region"] for row in rows}
+    shown = styles("region", [key for key in REGION_ORDER if key in present])
+    panels = []
+    for name, title in (("coverage", "Of the month's downloads"), ("coverage_cumulative", "Of the counters")):
+        y = charts.measure(name, "share measured", "share")
+        panels.append(Panel(charts.lines(y, "region", shown, _COVERAGE_COLUMNS, rule=0.95, height=220), title))
+    return Drawing(panels, shown)
+
+
+def _tell_coverage(rows: Sequence[Row]) -> str:
+    closed = [row for row in rows if row["null_reason"] != "month_open"]
+    months = sorted({row["month"] for row in closed})
+    full = [
+        month
+        for month in months
+        if all((row["coverage"] or 0) >= 0.95 for row in closed if row["month"] == month and row["models_expected"])
+    ]
+    if not full:
+        return f"None of {len(months)} closed months is covered to 95 % in every region."
+    return (
+        f"{len(full)} of {len(months)} closed months are covered to 95 % in every region, the newest"
+        f" {words.month(full[-1])}."
+    )
+
+
+COVERAGE = Figure(
+    id="coverage",
+    title="Coverage",
+    question="How much of what should have been measured was measured?",
+    definition=(
+        "The share of expected downloads that was measured, where a model that is missing stands with its nearest"
+        " measured month; and the share of models whose all-time counter is known. The line lies at 95 %."
+    ),
+    model_set=CORE,
+    source="hub",
+    columns=_COVERAGE_COLUMNS,
+    sql="""\
+select
+    month,
+    region,
+    coverage,
+    coverage_cumulative,
+    models_measured,
+    models_expected,
+    null_reason
+from marts.downloads_by_region_monthly
+where null_reason is distinct from 'month_open'
+order by month, region""",
+    measure="coverage",
+    draw=_draw_coverage,
+    tell=_tell_coverage,
+    gap=no_months,
+)
+
+_ANOMALY_COLUMNS = (
+    Column("label", "Model and month"),
+    MONTH,
+    Column("model_id", "Model"),
+    Column("organization", "Organization"),
+    Column("region", "Region"),
+    Column("anomaly_reason", "What"),
+    Column("downloads", "Downloads", "count"),
+    Column("typical_downloads", "Typical", "count"),
+    Column("excess_downloads", "Excess", "count"),
+    Column("month_downloads", "All downloads of the month", "count"),
+    Column("month_without", "Without anomalies", "count"),
+    Column("known_cause", "Known cause"),
+    Column("known_cause_url", "Source", "link"),
+)
+_REASONS = (
+    ("spike", "spike"),
+    ("hub_fault", "fault of the Hub"),
+    ("reset", "counter began anew"),
+    ("correction", "counter was corrected"),
+)
+
+
+def _draw_anomalies(rows: Sequence[Row], styles: Styler) -> Drawing:
+    del styles
+    known = dict(_REASONS)
+    present = {row["anomaly_reason"] for row in rows}
+    names = [*_REASONS, *((key, key.replace("_", " ")) for key in sorted(present - known.keys()))]
+    shown = charts.series([(key, name) for key, name in names if key in present])
+    x = charts.across("excess_downloads", "downloads above what is typical of the model", "count")
+    chart = charts.bars(x, charts.rows_axis("label"), "anomaly_reason", shown, _ANOMALY_COLUMNS)
+    return Drawing([Panel(chart)], shown)
+
+
+def _tell_anomalies(rows: Sequence[Row]) -> str:
+    first = rows[0]
+    return (
+        f"The largest is {first['model_id']} in {words.month(first['month'])} ({first['anomaly_reason'].replace('_', ' ')}):"
+        f" {words.count(first['downloads'])} downloads against a typical {words.count(first['typical_downloads'])}."
+    )
+
+
+ANOMALIES = Figure(
+    id="anomalies",
+    title="Anomalies",
+    question="Which months of which models should not be taken at face value?",
+    definition=(
+        "A model's month is flagged when it is a spike (more than five times the median of its neighbours and above"
+        " 100,000), when a fault of the Hub touches it, or when its counter fell. Typical is the median of the model's"
+        " three nearest unflagged months. The twenty-five largest; the table gives the month's total with and without all"
+        " flagged months. A flagged month bears a diamond in every figure it touches."
+    ),
+    model_set=CORE,
+    source="hub",
+    columns=_ANOMALY_COLUMNS,
+    sql="""\
+with months as (
+    select
+        month,
+        cast(sum(downloads) as bigint) as month_downloads,
+        cast(sum(downloads_without_anomalies) as bigint) as month_without
+    from marts.downloads_by_region_monthly
+    group by month
+)
+
+select
+    anomalies.model_id || ', ' || strftime(anomalies.month, '%Y-%m') as label,
+    anomalies.month,
+    anomalies.model_id,
+    anomalies.organization,
+    anomalies.region,
+    anomalies.anomaly_reason,
+    anomalies.downloads,
+    anomalies.typical_downloads,
+    anomalies.excess_downloads,
+    months.month_downloads,
+    months.month_without,
+    anomalies.known_cause,
+    anomalies.known_cause_url
+from marts.anomalies as anomalies
+left join months using (month)
+where anomalies.excess_downloads is not null
+order by abs(anomalies.excess_downloads) desc, anomalies.month, anomalies.model_id
+limit 25""",
+    measure="excess_downloads",
+    draw=_draw_anomalies,
+    tell=_tell_anomalies,
+    gap=lambda facts: (
+        "No flagged month has unflagged neighbours to compare it with." if facts.has_counters else no_months(facts)
+    ),
+)
+
+_SET_COLUMNS = (
+    Column("model_set", "Model set"),
+    Column("region", "Region"),
+    MONTH,
+    Column("downloads", "Downloads", "count"),
+    Column("downloads_cumulative", "Cumulative downloads", "count"),
+    Column("share_of_core", "Total against core", "share"),
+    Column("models_measured", "Models measured", "count"),
+    Column("coverage", "Coverage", "share"),
+)
+_SETS = {
+    "core": "core (charted list)",
+    "core_without_t5gemma": "core without T5Gemma",
+    "core_without_formats": "core without GGUF, ONNX …",
+    "core_without_precision_variants": "core without FP8, BF16 …",
+    "core_extra": "core and extra list",
+    "all": "every model read",
+}
+
+
+def _draw_model_sets(rows: Sequence[Row], styles: Styler) -> Drawing:
+    present = {row["region"] for row in rows}
+    shown = styles("region", [key for key in REGION_ORDER if key in present])
+    cases = "".join(f"datum.label === '{key}' ? '{name}' : " for key, name in _SETS.items())
+    y = charts.alt.Y(
+        field="model_set",
+        type="nominal",
+        sort=list(_SETS),
+        axis=charts.alt.Axis(title=None, labelExpr=f"{cases}datum.label"),
+    )
+    panels = []
+    for name, title in (("downloads", "Downloads in the month"), ("downloads_cumulative", "Cumulative downloads")):
+        if newest(rows, name) is not None:
+            x = charts.across(name, title.lower(), "count")
+            panels.append(Panel(charts.bars(x, y, "region", shown, _SET_COLUMNS), title))
+    return Drawing(panels, shown)
+
+
+def _tell_model_sets(rows: Sequence[Row]) -> str:
+    of = {row["model_set"]: row["share_of_core"] for row in rows if row["share_of_core"] is not None}
+    parts = [
+        f"{_SETS.get(key, key)} {words.percent(of[key])}" for key in _SETS if key in of and key != "core"
+    ]
+    return f"Against the core list's downloads of {words.month(newest(rows, 'downloads'))}: {words.listed(parts)}."
+
+
+MODEL_SETS = Figure(
+    id="model_sets",
+    title="Which models are counted",
+    question="How much do the totals depend on the list of models?",
+    definition=(
+        "The newest closed month under every disputed reading of the registry: its charted list as it stands, without the"
+        " T5Gemma models its own rule excludes, without the file formats its rule excludes, without official precision"
+        " variants; with its second list; and over every model ever read."
+    ),
+    model_set="six sets side by side",
+    source="hub",
+    columns=_SET_COLUMNS,
+    sql="""\
+with newest as (
+    select max(month) as month from marts.downloads_by_model_set_monthly
+    where downloads is not null
+),
+
+sets as (
+    select sets.* from marts.downloads_by_model_set_monthly as sets
+    inner join newest using (month)
+),
+
+totals as (
+    select model_set, cast(sum(downloads) as bigint) as total from sets
+    group by model_set
+)
+
+select
+    sets.model_set,
+    sets.region,
+    sets.month,
+    sets.downloads,
+    sets.downloads_cumulative,
+    totals.total / (select core.total from totals as core where core.model_set = 'core') as share_of_core,
+    sets.models_measured,
+    sets.coverage
+from sets
+inner join totals using (model_set)
+order by sets.model_set, sets.region""",
+    measure="downloads",
+    draw=_draw_model_sets,
+    tell=_tell_model_sets,
+    gap=no_months,
+    remarks=("The sets overlap; they are alternatives, not parts of a whole.",),
+)
+
+_CLAIM_COLUMNS = (
+    Column("claim_id", "Claim"),
+    Column("statement", "Statement"),
+    Column("published_value", "Published", "number"),
+    Column("measured_value", "Measured here", "number"),
+    Column("published_unit", "Unit"),
+    Column("published_on", "Of"),
+    Column("measured_month", "Measured for", "month"),
+    Column("relative_difference", "Difference", "share"),
+    Column("tolerance", "Tolerance", "number"),
+    Column("verdict", "Verdict"),
+    Column("certainty", "Certainty of the source"),
+    Column("is_synthetic_agreement", "Synthetic", "flag"),
+    Column("note", "Note"),
+    Column("source", "Source"),
+)
+_VERDICTS = (
+    ("reproduced", "reproduced", charts.GREEN),
+    ("differs", "differs", charts.VERMILION),
+    ("disputed", "disputed between sources", charts.PURPLE),
+    ("not_measurable", "not measurable", charts.GREY),
+)
+
+
+def _draw_claims(rows: Sequence[Row], styles: Styler) -> Drawing:
+    del styles
+    present = {row["verdict"] for row in rows if row["relative_difference"] is not None}
+    shown = [Style(key, name, color) for key, name, color in _VERDICTS if key in present]
+    if not shown:
+        return Drawing([])
+    x = charts.across("relative_difference", "measured ÷ published − 1", "share")
+    y = charts.alt.Y(field="claim_id", type="nominal", sort=None, axis=charts.alt.Axis(title=None))
+    chart = charts.dots(x, y, "verdict", shown, _CLAIM_COLUMNS[:11], rule=0)
+    chart = chart.transform_filter("isValid(datum.relative_difference)")
+    return Drawing([Panel(chart)], shown)
+
+
+def _tell_claims(rows: Sequence[Row]) -> str:
+    counts = [(name, sum(row["verdict"] == key for row in rows)) for key, name, _ in _VERDICTS]
+    told = f"Of {len(rows)} claims: {words.listed([f'{number} {name}' for name, number in counts if number])}."
+    if any(row["is_synthetic_agreement"] for row in rows):
+        told += (
+            " This is the sample world, calibrated to the report's totals: agreement here proves the machinery, not the"
+            " report."
+        )
+    return told
+
+
+def _no_claims(facts: Facts) -> str:
+    del facts
+    return "No claim is recorded."
+
+
+CLAIMS = Figure(
+    id="claims",
+    title="The report's claims",
+    question="Does this warehouse measure what the report says?",
+    definition=(
+        "Each published number beside the same quantity measured here, with a verdict by rule: reproduced within its"
+        " tolerance, differs, disputed where the sources contradict each other, or not measurable from public data. The"
+        " chart shows the relative difference of those with a number."
+    ),
+    model_set=CORE,
+    source="hub",
+    columns=_CLAIM_COLUMNS,
+    sql="""\
+select
+    claim_id,
+    statement,
+    published_value,
+    measured_value,
+    published_unit,
+    published_on,
+    measured_month,
+    relative_difference,
+    tolerance,
+    verdict,
+    certainty,
+    is_synthetic_agreement,
+    note,
+    source
+from marts.claims
+order by claim_id""",
+    measure="verdict",
+    draw=_draw_claims,
+    tell=_tell_claims,
+    gap=_no_claims,
+    is_table_open=True,
+)
+

@@ -1,0 +1,402 @@
+/* Draws the page's figures with Vega, fills its tables, and saves figures as CSV, SVG and PNG.
+   Belongs here: what depends on the reader (width, theme, scale, highlight). Does not belong here: what a
+   chart shows; that is in the specifications the page embeds. Nothing here asks the network for anything. */
+"use strict";
+(() => {
+  const settings = JSON.parse(document.getElementById("settings").textContent);
+  const darkMode = matchMedia("(prefers-color-scheme: dark)");
+  const sans = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
+  const NARROW = 480;
+  const EXPORT_WIDTH = 900;
+  const LIGHT = { ink: "#1b1f24", soft: "#59626d", faint: "#e3e7eb", paper: "#ffffff" };
+  const DARK = { ink: "#e6e9ed", soft: "#a3adb8", faint: "#2b3138", paper: "#14171b" };
+  let isPrinting = false;
+
+  const isDark = () => darkMode.matches && !isPrinting;
+
+  // --- specifications ---------------------------------------------------------------------------
+
+  /** A copy of a specification, every text passed through `text`, every object through `object`. */
+  function rewritten(value, text, object) {
+    if (typeof value === "string") return text(value);
+    if (Array.isArray(value)) return value.map((item) => rewritten(item, text, object));
+    if (value === null || typeof value !== "object") return value;
+    const copy = {};
+    for (const [key, item] of Object.entries(value)) copy[key] = rewritten(item, text, object);
+    return object(copy);
+  }
+
+  function themed(spec, { dark, scale }) {
+    const swap = dark ? { ...settings.dark, white: DARK.paper } : {};
+    const logged = new Set();
+    const copy = rewritten(
+      spec,
+      (text) => (Object.hasOwn(swap, text) ? swap[text] : text),
+      (part) => {
+        // Only the scale that may be switched names the type "linear".
+        if (scale === "log" && part.scale && part.scale.type === "linear") {
+          part.scale = { type: "log" };
+          logged.add(part.field);
+        }
+        return part;
+      },
+    );
+    for (const field of logged) {
+      copy.transform = [...(copy.transform || []), { filter: `datum[${JSON.stringify(field)}] > 0` }];
+    }
+    return copy;
+  }
+
+  function config({ dark, narrow, legends }) {
+    const tone = dark ? DARK : LIGHT;
+    const axis = {
+      labelColor: tone.soft, titleColor: tone.soft, gridColor: tone.faint, domainColor: tone.faint,
+      tickColor: tone.faint, labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal",
+    };
+    return {
+      font: sans, background: "transparent", aria: false, view: { stroke: null },
+      axis,
+      axisY: { ...axis, domain: false, ticks: false, labelPadding: 6, labelLimit: narrow ? 135 : 260 },
+      axisX: { ...axis, labelLimit: narrow ? 70 : 120 },
+      legend: {
+        labelColor: tone.ink, titleColor: tone.soft, labelFontSize: 11, titleFontSize: 11,
+        titleFontWeight: "normal", symbolStrokeWidth: 2, symbolSize: 90, ...(legends ? {} : { disable: true }),
+      },
+      title: {
+        color: tone.ink, subtitleColor: tone.soft, anchor: "start", fontSize: 15, subtitleFontSize: 11,
+        subtitlePadding: 4, offset: 14,
+      },
+      rule: { color: tone.soft },
+    };
+  }
+
+  // --- rows -------------------------------------------------------------------------------------
+
+  function unpacked(column) {
+    return Array.isArray(column) ? column : column.at.map((place) => (place === null ? null : column.of[place]));
+  }
+
+  class Figure {
+    constructor(article) {
+      this.article = article;
+      this.id = article.id;
+      this.charts = [...article.querySelectorAll(".chart")];
+      this.views = [];
+      this.focus = "";
+      this.scale = "linear";
+      this.drawnWidth = 0;
+    }
+
+    get data() {
+      if (!this.parsed) {
+        const found = JSON.parse(this.article.querySelector("script.data").textContent);
+        const values = found.values.map(unpacked);
+        found.length = values.length ? values[0].length : 0;
+        found.cells = values;
+        this.parsed = found;
+      }
+      return this.parsed;
+    }
+
+    /** Fresh objects for Vega, which marks those it is given; months as UTC milliseconds. */
+    rows() {
+      const { columns, cells, length } = this.data;
+      const readers = columns.map((column, place) => {
+        const values = cells[place];
+        return column.kind === "month"
+          ? (row) => (values[row] === null ? null : Date.parse(`${values[row]}T00:00:00Z`))
+          : (row) => values[row];
+      });
+      return Array.from({ length }, (_, row) =>
+        Object.fromEntries(columns.map((column, place) => [column.name, readers[place](row)])));
+    }
+
+    draw() {
+      if (!this.charts.length) return;
+      this.views.forEach((view) => view.finalize());
+      this.drawLegend();
+      const dark = isDark();
+      this.drawnWidth = this.charts[0].clientWidth;
+      this.views = this.charts.map((element, place) => {
+        const width = element.clientWidth;
+        const spec = themed(this.data.panels[place].spec, { dark, scale: this.scale });
+        spec.width = width;
+        spec.autosize = { type: "fit-x", contains: "padding" };
+        spec.datasets = { ...(spec.datasets || {}), rows: this.rows() };
+        const look = config({ dark, narrow: width < NARROW, legends: !this.data.legend.length });
+        const compiled = vegaLite.compile(spec, { config: look }).spec;
+        const view = new vega.View(vega.parse(compiled), { renderer: "svg", container: element, hover: false });
+        view.tooltip(showTip);
+        if (this.focus) view.signal("focus", this.focus);
+        element.style.minHeight = "0";
+        return view.run();
+      });
+      this.article.dataset.drawn = dark ? "dark" : "light";
+    }
+
+    // --- legend, scale --------------------------------------------------------------------------
+
+    drawLegend() {
+      const group = this.article.querySelector(".legend");
+      const swap = isDark() ? settings.dark : {};
+      const held = group.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+      group.replaceChildren(...this.data.legend.map(({ key, label, color, dash }) => {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.dataset.key = key;
+        button.setAttribute("aria-pressed", String(this.focus === key));
+        const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+        svg.setAttribute("width", "22");
+        svg.setAttribute("height", "10");
+        svg.setAttribute("aria-hidden", "true");
+        const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
+        const attributes = { x1: 0, x2: 22, y1: 5, y2: 5, stroke: swap[color] || color, "stroke-width": 4 };
+        if (dash[1]) attributes["stroke-dasharray"] = dash.join(" ");
+        for (const [name, value] of Object.entries(attributes)) line.setAttribute(name, String(value));
+        svg.append(line);
+        button.append(svg, label);
+        button.addEventListener("click", () => this.highlight(this.focus === key ? "" : key));
+        return button;
+      }));
+      if (held !== null) [...group.children].find((button) => button.dataset.key === held)?.focus();
+    }
+
+    highlight(key) {
+      this.focus = key;
+      for (const button of this.article.querySelectorAll(".legend button")) {
+        button.setAttribute("aria-pressed", String(button.dataset.key === key));
+      }
+      this.views.forEach((view) => view.signal("focus", key).run());
+    }
+
+    // --- table ----------------------------------------------------------------------------------
+
+    fillTable() {
+      const place = this.article.querySelector(".table .scroll");
+      if (place.firstChild) return;
+      const { columns, cells, length } = this.data;
+      const table = document.createElement("table");
+      table.createCaption().textContent = this.article.querySelector(".question").textContent;
+      const head = table.createTHead().insertRow();
+      for (const column of columns) {
+        const cell = document.createElement("th");
+        cell.scope = "col";
+        cell.textContent = column.label;
+        cell.dataset.name = column.name;
+        if (isNumber(column.kind)) cell.className = "n";
+        head.append(cell);
+      }
+      const body = table.createTBody();
+      for (let row = 0; row < length; row += 1) {
+        const line = body.insertRow();
+        columns.forEach((column, at) => fillCell(line.insertCell(), column.kind, cells[at][row]));
+      }
+      place.append(table);
+    }
+
+    // --- saving ---------------------------------------------------------------------------------
+
+    csv() {
+      const { columns, cells, length } = this.data;
+      const quoted = (value) => {
+        const text = value === null ? "" : String(value);
+        return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+      };
+      const source = [settings.world, settings.is_synthetic, settings.build];
+      const lines = [[...columns.map((column) => column.name), "world", "is_synthetic", "build_id"]];
+      for (let row = 0; row < length; row += 1) lines.push([...cells.map((values) => values[row]), ...source]);
+      return lines.map((line) => line.map(quoted).join(",")).join("\r\n") + "\r\n";
+    }
+
+    /** All panels as one picture in the light theme, with title, source and legends: whoever meets it alone
+        must see what it shows and whether it is synthetic. */
+    picture() {
+      const text = (selector) => this.article.querySelector(selector).textContent.trim();
+      const many = this.data.panels.length > 1;
+      const width = many ? Math.round((EXPORT_WIDTH - 110) / 2) : EXPORT_WIDTH - 60;
+      const panels = this.data.panels.map(({ title, spec }) => {
+        const panel = themed(spec, { dark: false, scale: this.scale });
+        for (const key of ["$schema", "config", "datasets", "params"]) delete panel[key];
+        return { ...panel, width, ...(title ? { title: { text: title, fontSize: 12, offset: 6 } } : {}) };
+      });
+      const title = text("h3").replace(/^\d+\s*/, "");
+      const spec = {
+        title: {
+          text: settings.is_synthetic ? `[Synthetic] ${title}` : title,
+          subtitle: [...wrapped(text(".question")), ...wrapped(text(".provenance"))],
+        },
+        params: [{ name: "focus", value: this.focus }],
+        concat: panels,
+        columns: many ? 2 : 1,
+        spacing: 28,
+        datasets: { rows: this.rows() },
+        padding: 16,
+      };
+      const look = { ...config({ dark: false, narrow: false, legends: true }), background: LIGHT.paper };
+      return new vega.View(vega.parse(vegaLite.compile(spec, { config: look }).spec), { renderer: "none" });
+    }
+
+    async save(kind) {
+      const name = `atom_${settings.world}_${this.id}_${settings.build}.${kind}`.replaceAll(/[^\w.-]+/g, "-");
+      if (kind === "csv") return download(name, new Blob([this.csv()], { type: "text/csv;charset=utf-8" }));
+      const view = this.picture();
+      try {
+        if (kind === "svg") {
+          return download(name, new Blob([await view.toSVG()], { type: "image/svg+xml;charset=utf-8" }));
+        }
+        const canvas = await view.toCanvas(2);
+        return download(name, await new Promise((done) => { canvas.toBlob(done, "image/png"); }));
+      } finally {
+        view.finalize();
+      }
+    }
+  }
+
+  function wrapped(text, limit = 125) {
+    const lines = [""];
+    for (const word of text.split(/\s+/)) {
+      if ((lines.at(-1) + word).length > limit) lines.push("");
+      lines[lines.length - 1] += `${lines.at(-1) ? " " : ""}${word}`;
+    }
+    return lines;
+  }
+
+  function download(name, blob) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  }
+
+  // --- cells and tooltips -------------------------------------------------------------------------
+
+  const isNumber = (kind) => ["count", "share", "ratio", "number"].includes(kind);
+  const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+  const digits = new Intl.NumberFormat("en-US", { maximumFractionDigits: 3 });
+
+  function written(kind, value) {
+    if (kind === "count") return whole.format(value);
+    if (kind === "share") return `${(value * 100).toFixed(1)}%`;
+    if (kind === "ratio") return value.toFixed(2);
+    if (kind === "number") return digits.format(value);
+    if (kind === "month") return value.slice(0, 7);
+    if (kind === "flag") return value ? "yes" : "no";
+    return String(value);
+  }
+
+  function fillCell(cell, kind, value) {
+    if (isNumber(kind)) cell.className = "n";
+    if (value === null) {
+      cell.classList.add("missing");
+      cell.textContent = "–";
+      return;
+    }
+    cell.dataset.value = String(value);
+    if (kind === "link" && /^https?:\/\//.test(value)) {
+      const link = document.createElement("a");
+      link.href = value;
+      link.rel = "noopener noreferrer";
+      link.textContent = value;
+      cell.append(link);
+      return;
+    }
+    if (kind === "text" && value.length > 40) cell.classList.add("text-long");
+    cell.textContent = written(kind, value);
+  }
+
+  const tip = document.getElementById("tip");
+
+  function showTip(_handler, event, _item, value) {
+    if (value === null || value === undefined || value === "") {
+      tip.hidden = true;
+      return;
+    }
+    const table = document.createElement("table");
+    for (const [name, text] of Object.entries(value)) {
+      if (["null", "NaN", "", "undefined"].includes(String(text))) continue;
+      const row = table.insertRow();
+      row.insertCell().textContent = name;
+      row.insertCell().textContent = String(text);
+    }
+    tip.replaceChildren(table);
+    tip.hidden = false;
+    const box = tip.getBoundingClientRect();
+    const room = { x: innerWidth - box.width - 8, y: innerHeight - box.height - 8 };
+    tip.style.left = `${Math.max(8, Math.min(event.clientX + 14, room.x))}px`;
+    const below = event.clientY + 16;
+    tip.style.top = `${below > room.y ? Math.max(8, event.clientY - box.height - 12) : below}px`;
+  }
+
+  // --- the page -----------------------------------------------------------------------------------
+
+  const figures = [...document.querySelectorAll("article.figure")].map((article) => new Figure(article));
+  const waiting = new Set(figures);
+
+  function ensure(figure) {
+    if (!waiting.delete(figure)) return;
+    figure.draw();
+    if (figure.article.querySelector("details.table").open) figure.fillTable();
+    if (!waiting.size) document.documentElement.dataset.report = "drawn";
+  }
+
+  function redraw() {
+    for (const figure of figures) if (!waiting.has(figure)) figure.draw();
+  }
+
+  for (const figure of figures) {
+    const { article } = figure;
+    article.querySelector("details.table").addEventListener("toggle", () => figure.fillTable());
+    for (const button of article.querySelectorAll("[data-save]")) {
+      button.addEventListener("click", () => figure.save(button.dataset.save));
+    }
+    for (const radio of article.querySelectorAll(".scale input")) {
+      radio.addEventListener("change", () => {
+        figure.scale = radio.value;
+        waiting.delete(figure);
+        figure.draw();
+      });
+    }
+  }
+
+  const near = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      near.unobserve(entry.target);
+      ensure(figures.find((figure) => figure.article === entry.target));
+    }
+  }, { rootMargin: "300px" });
+  figures.forEach((figure) => near.observe(figure.article));
+
+  const idle = window.requestIdleCallback || ((work) => setTimeout(work, 50));
+  function drawNext() {
+    const [next] = waiting;
+    if (!next) return;
+    ensure(next);
+    idle(drawNext);
+  }
+  idle(drawNext);
+
+  darkMode.addEventListener("change", redraw);
+  addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
+  let settling;
+  addEventListener("resize", () => {
+    clearTimeout(settling);
+    settling = setTimeout(() => {
+      for (const figure of figures) {
+        if (!waiting.has(figure) && figure.charts[0]?.clientWidth !== figure.drawnWidth) figure.draw();
+      }
+    }, 150);
+  });
+  addEventListener("beforeprint", () => {
+    isPrinting = true;
+    [...waiting].forEach(ensure);
+    redraw();
+  });
+  addEventListener("afterprint", () => {
+    isPrinting = false;
+    redraw();
+  });
+  document.documentElement.dataset.report = "interactive";
+  performance.mark("interactive");
+})();
