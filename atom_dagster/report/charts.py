@@ -11,6 +11,7 @@ give the same page: ``focus`` holds the key the reader picked, or an empty text.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -83,14 +84,19 @@ def tooltip(columns: Sequence[Column]) -> list[alt.Tooltip]:
     return lines
 
 
-def months(title: str | None = None) -> alt.X:
+def months(title: str | None = None, *, padding: int = 0) -> alt.X:
     """The horizontal axis of a monthly series."""
     return alt.X(
         field="month",
         type="temporal",
         timeUnit="utcyearmonth",
-        scale=alt.Scale(type="utc"),
-        axis=alt.Axis(title=title, format="%b %Y", labelOverlap="greedy", grid=False, labelFlush=True),
+        scale=alt.Scale(type="utc", padding=padding),
+        axis=alt.Axis(
+            title=title,
+            # A year where it begins, else the month; how many there are is up to the page, which knows its width.
+            labelExpr="utcmonth(datum.value) === 0 ? utcFormat(datum.value, '%Y') : utcFormat(datum.value, '%b')",
+            grid=False,
+        ),
     )
 
 
@@ -173,7 +179,8 @@ def lines(
         styles: How each key looks; others are left out.
         columns: What the tooltip says.
         where: Column and value pairs a row must have.
-        mark: Column that is ``anomaly``, ``low_coverage`` or ``provisional`` where a point needs a mark.
+        mark: Column that is ``anomaly``, ``low_coverage``, ``missing_days`` or ``provisional`` where a point
+            needs a mark.
         without: Column of the value without anomalies; drawn as a cross where ``mark`` is ``anomaly``.
         x: Another horizontal axis.
         band: Columns of a lower and an upper bound.
@@ -212,7 +219,8 @@ def lines(
                     field=mark,
                     type="nominal",
                     scale=alt.Scale(
-                        domain=["anomaly", "low_coverage", "provisional"], range=["diamond", "circle", "triangle-up"]
+                        domain=["anomaly", "low_coverage", "missing_days", "provisional"],
+                        range=["diamond", "circle", "circle", "triangle-up"],
                     ),
                     legend=None,
                 ),
@@ -245,13 +253,16 @@ def stacked(
     styles: Sequence[Style],
     columns: Sequence[Column],
     *,
-    where: Sequence[tuple[str, Any]] = (),
+    mark: str | None = None,
     height: int = HEIGHT,
-) -> alt.Chart:
-    """Shares of a whole by month, the first key at the bottom; what the keys leave stays blank."""
+) -> alt.LayerChart:
+    """Shares of a whole by month, the first key at the bottom; what the keys leave stays blank.
+
+    ``mark`` is as in ``lines``; a month with an anomaly bears a diamond on top.
+    """
     order = ", ".join(_text(style.key) for style in styles)
-    return (
-        chosen(alt.Chart(ROWS), where)
+    layers: list[Any] = [
+        alt.Chart(ROWS)
         .transform_filter(alt.FieldOneOfPredicate(field=key, oneOf=[style.key for style in styles]))
         .transform_calculate("place", f"indexof([{order}], datum[{_text(key)}])")
         .mark_bar(width=alt.RelativeBandSize(0.92))
@@ -263,9 +274,16 @@ def stacked(
             opacity=dimmed(key),
             tooltip=tooltip(columns),
         )
-        .add_params(focus())
-        .properties(height=height, width="container")
-    )
+    ]
+    if mark is not None:
+        layers.append(
+            alt.Chart(ROWS)
+            .transform_filter(f"datum[{_text(mark)}] === 'anomaly'")
+            .transform_aggregate(flags="count()", groupby=["month"])
+            .mark_point(shape="diamond", filled=True, fill="white", stroke=GREY, size=38)
+            .encode(x=months(), y=alt.Y(datum=1, type="quantitative"))
+        )
+    return alt.layer(*layers).add_params(focus()).properties(height=height, width="container")
 
 
 def rows_axis(name: str, title: str | None = None) -> alt.Y:
@@ -284,7 +302,7 @@ def across(name: str, title: str, kind: str, *, is_log: bool = False) -> alt.X:
     axis = (
         alt.Axis(title=title, labelExpr=_COUNT_LABEL, tickCount=5, labelOverlap=True)
         if kind == "count"
-        else alt.Axis(title=title, format=".0%" if kind == "share" else "~g", tickCount=5, labelOverlap=True)
+        else alt.Axis(title=title, format=".1~%" if kind == "share" else "~g", tickCount=5, labelOverlap=True)
     )
     return alt.X(field=name, type="quantitative", axis=axis, scale=scale)
 
@@ -329,7 +347,12 @@ def dots(
     rule: float | None = None,
     step: int = 22,
 ) -> alt.LayerChart:
-    """A point for each row, with its bounds as a line, on one line per ``y``; shapes tell keys apart too."""
+    """A point for each row, with its bounds as a line, on one line per ``y``; shapes tell keys apart too.
+
+    Where ``y`` itself names the keys, ``styles`` that have no shape leave out the legend.
+    """
+    has_legend = any(style.shape for style in styles)
+    color = colors(key, styles) if has_legend else colors(key, styles).legend(None)
     base = chosen(alt.Chart(ROWS), where).encode(y=y)
     layers: list[Any] = []
     if rule is not None:
@@ -343,22 +366,20 @@ def dots(
             base.mark_rule(strokeWidth=2, opacity=0.5).encode(
                 x=alt.X(field=bounds[0], type="quantitative"),
                 x2=alt.X2(field=bounds[1]),
-                color=colors(key, styles),
+                color=color,
             )
         )
-    shapes = ["circle", "square", "triangle-up", "diamond", "cross", "triangle-down"]
     layers.append(
         base.mark_point(size=80, filled=True).encode(
             x=x,
-            color=colors(key, styles),
+            color=color,
             shape=alt.Shape(
                 field=key,
                 type="nominal",
                 scale=alt.Scale(
-                    domain=[style.key for style in styles],
-                    range=[shapes[place % len(shapes)] for place in range(len(styles))],
+                    domain=[style.key for style in styles], range=[style.shape or "circle" for style in styles]
                 ),
-                legend=legend(styles),
+                legend=legend(styles) if has_legend else None,
             ),
             opacity=dimmed(key),
             tooltip=tooltip(columns),
@@ -373,42 +394,59 @@ def heat(
     x: alt.X,
     y: alt.Y,
     value: str,
-    title: str,
-    steps: tuple[Sequence[float], Sequence[str]],
+    steps: Sequence[tuple[float, Style]],
     columns: Sequence[Column],
     *,
-    text: str | None = None,
-    where: Sequence[tuple[str, Any]] = (),
+    text: str,
     step: int = 22,
 ) -> alt.LayerChart:
-    """A cell for each pair, coloured by steps; ``text`` is the format of the number written in it.
+    """A cell for each pair, coloured by the step its value falls into and holding the number.
 
-    The steps' colours are light enough for dark text in either theme.
+    Args:
+        x: The columns.
+        y: The lines.
+        value: Column of the values; a cell without one stays blank.
+        steps: Upper bounds, ascending and exclusive, with how each step looks: light enough for dark text
+            in either theme. The last bound is not looked at.
+        columns: What the tooltip says.
+        text: Vega expression of what is written in a cell, over ``datum``.
+        step: Pixels of a line.
     """
-    base = chosen(alt.Chart(ROWS), where).encode(x=x, y=y)
+    styles = [style for _, style in steps]
+    place = f"datum[{_text(value)}]"
+    which = "".join(f"{place} < {bound} ? {_text(style.key)} : " for bound, style in steps[:-1])
+    base = (
+        alt.Chart(ROWS)
+        .transform_filter(f"isValid({place})")
+        .transform_calculate("step", f"{which}{_text(styles[-1].key)}")
+        .transform_calculate("said", text)
+        .encode(x=x, y=y)
+    )
     layers: list[Any] = [
         base.mark_rect(stroke="white", strokeWidth=1, strokeOpacity=0.6).encode(
-            color=alt.Color(
-                field=value,
-                type="quantitative",
-                scale=alt.Scale(type="threshold", domain=list(steps[0]), range=list(steps[1])),
-                legend=alt.Legend(title=title, orient="top", direction="horizontal", gradientLength=220),
-            ),
-            tooltip=tooltip(columns),
-        )
+            color=colors("step", styles), opacity=dimmed("step"), tooltip=tooltip(columns)
+        ),
+        base.mark_text(fontSize=11, color="#111111").encode(text=alt.Text(field="said", type="nominal")),
     ]
-    if text is not None:
-        layers.append(
-            base.transform_filter(f"isValid(datum[{_text(value)}])")
-            .mark_text(fontSize=11, color="#111111")
-            .encode(text=alt.Text(field=value, type="quantitative", format=text))
-        )
-    return alt.layer(*layers).properties(height=alt.Step(step), width="container")
+    return alt.layer(*layers).add_params(focus()).properties(height=alt.Step(step), width="container")
+
+
+def steps(*parts: tuple[float, str, str]) -> list[tuple[float, Style]]:
+    """Steps of ``heat``: upper bound, name and colour of each."""
+    return [(bound, Style(name, name, color, shape="square")) for bound, name, color in parts]
 
 
 def region_styles(keys: Sequence[str]) -> list[Style]:
     """Regions, in the order given."""
     return [Style(key, REGIONS.get(key, key), REGION_COLORS.get(key, GREY)) for key in keys]
+
+
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
+
+
+def points(styles: Sequence[Style]) -> list[Style]:
+    """The styles with a symbol each, by their place."""
+    return [replace(style, shape=SHAPES[place % len(SHAPES)]) for place, style in enumerate(styles)]
 
 
 def series(names: Sequence[tuple[str, str]]) -> list[Style]:

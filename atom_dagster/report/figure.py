@@ -37,6 +37,8 @@ class Style:
     color: str
     """A colour of ``charts.DARK``'s left side; the page swaps it in dark mode."""
     dash: tuple[int, ...] = (1, 0)
+    shape: str | None = None
+    """The symbol of a key that is drawn as points; None: as lines or bars."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,6 @@ class Drawing:
 
     panels: Sequence[Panel]
     legend: Sequence[Style] = ()
-    is_wide: bool = False
-    """Whether panels stand below each other even where two would fit side by side."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,11 @@
   const EXPORT_WIDTH = 900;
   const LIGHT = { ink: "#1b1f24", soft: "#59626d", faint: "#e3e7eb", paper: "#ffffff" };
   const DARK = { ink: "#e6e9ed", soft: "#a3adb8", faint: "#2b3138", paper: "#14171b" };
+  const SYMBOLS = {
+    circle: "M-4.5,0a4.5,4.5 0 1,0 9,0a4.5,4.5 0 1,0 -9,0", square: "M-4,-4H4V4H-4Z", "triangle-up": "M0,-5L5,4H-5Z",
+    diamond: "M0,-5L4,0L0,5L-4,0Z", cross: "M-1.6,-5H1.6V-1.6H5V1.6H1.6V5H-1.6V1.6H-5V-1.6H-1.6Z",
+    "triangle-down": "M0,5L5,-4H-5Z",
+  };
   let isPrinting = false;
 
   const isDark = () => darkMode.matches && !isPrinting;
@@ -26,7 +31,7 @@
     return object(copy);
   }
 
-  function themed(spec, { dark, scale }) {
+  function themed(spec, { dark, scale, step, legends = true }) {
     const swap = dark ? { ...settings.dark, white: DARK.paper } : {};
     const logged = new Set();
     const copy = rewritten(
@@ -38,6 +43,10 @@
           part.scale = { type: "log" };
           logged.add(part.field);
         }
+        if (!legends && "legend" in part) part.legend = null;
+        if (part.timeUnit === "utcyearmonth" && part.axis && step) {
+          part.axis = { ...part.axis, tickCount: { interval: "month", step } };
+        }
         return part;
       },
     );
@@ -47,7 +56,7 @@
     return copy;
   }
 
-  function config({ dark, narrow, legends }) {
+  function config({ dark, narrow }) {
     const tone = dark ? DARK : LIGHT;
     const axis = {
       labelColor: tone.soft, titleColor: tone.soft, gridColor: tone.faint, domainColor: tone.faint,
@@ -60,7 +69,7 @@
       axisX: { ...axis, labelLimit: narrow ? 70 : 120 },
       legend: {
         labelColor: tone.ink, titleColor: tone.soft, labelFontSize: 11, titleFontSize: 11,
-        titleFontWeight: "normal", symbolStrokeWidth: 2, symbolSize: 90, ...(legends ? {} : { disable: true }),
+        titleFontWeight: "normal", symbolStrokeWidth: 2, symbolSize: 90,
       },
       title: {
         color: tone.ink, subtitleColor: tone.soft, anchor: "start", fontSize: 15, subtitleFontSize: 11,
@@ -68,6 +77,14 @@
       },
       rule: { color: tone.soft },
     };
+  }
+
+  /** A chart in an element; its `view` is Vega's, `finalize` lets go of it. */
+  function embedded(element, spec, look, tooltip) {
+    return vegaEmbed(element, spec, {
+      mode: "vega-lite", renderer: "svg", actions: false, defaultStyle: false, hover: false, config: look, tooltip,
+      logLevel: 1, // errors: warnings tell of defaults chosen
+    });
   }
 
   // --- rows -------------------------------------------------------------------------------------
@@ -98,6 +115,15 @@
       return this.parsed;
     }
 
+    /** Months between two labels of a time axis of this width. */
+    monthStep(width) {
+      const at = this.data.columns.findIndex((column) => column.name === "month");
+      if (at < 0) return 0;
+      const dates = this.data.cells[at].filter((value) => value !== null).map((value) => Date.parse(value));
+      const span = (Math.max(...dates) - Math.min(...dates)) / (86_400_000 * 30.4);
+      return [1, 2, 3, 6, 12, 24].find((step) => (span / step) * 44 < width - 60) || 60;
+    }
+
     /** Fresh objects for Vega, which marks those it is given; months as UTC milliseconds. */
     rows() {
       const { columns, cells, length } = this.data;
@@ -111,26 +137,33 @@
         Object.fromEntries(columns.map((column, place) => [column.name, readers[place](row)])));
     }
 
-    draw() {
+    /** Draws every panel. Of two calls that overlap, the later one's charts stay. */
+    async draw() {
       if (!this.charts.length) return;
-      this.views.forEach((view) => view.finalize());
-      this.drawLegend();
+      this.turn = (this.turn || 0) + 1;
+      const turn = this.turn;
       const dark = isDark();
+      this.drawLegend();
       this.drawnWidth = this.charts[0].clientWidth;
-      this.views = this.charts.map((element, place) => {
+      const drawn = await Promise.all(this.charts.map((element, place) => {
         const width = element.clientWidth;
-        const spec = themed(this.data.panels[place].spec, { dark, scale: this.scale });
+        const legends = !this.data.legend.length;
+        const step = this.monthStep(width);
+        const spec = themed(this.data.panels[place].spec, { dark, scale: this.scale, step, legends });
         spec.width = width;
         spec.autosize = { type: "fit-x", contains: "padding" };
         spec.datasets = { ...(spec.datasets || {}), rows: this.rows() };
-        const look = config({ dark, narrow: width < NARROW, legends: !this.data.legend.length });
-        const compiled = vegaLite.compile(spec, { config: look }).spec;
-        const view = new vega.View(vega.parse(compiled), { renderer: "svg", container: element, hover: false });
-        view.tooltip(showTip);
-        if (this.focus) view.signal("focus", this.focus);
-        element.style.minHeight = "0";
-        return view.run();
-      });
+        const look = config({ dark, narrow: width < NARROW });
+        return embedded(element, spec, look, showTip);
+      }));
+      if (turn !== this.turn) {
+        drawn.forEach((chart) => chart.finalize());
+        return;
+      }
+      this.views.forEach((chart) => chart.finalize());
+      this.views = drawn;
+      for (const element of this.charts) element.style.minHeight = "0";
+      if (this.focus) this.highlight(this.focus);
       this.article.dataset.drawn = dark ? "dark" : "light";
     }
 
@@ -140,7 +173,7 @@
       const group = this.article.querySelector(".legend");
       const swap = isDark() ? settings.dark : {};
       const held = group.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-      group.replaceChildren(...this.data.legend.map(({ key, label, color, dash }) => {
+      group.replaceChildren(...this.data.legend.map(({ key, label, color, dash, shape }) => {
         const button = document.createElement("button");
         button.type = "button";
         button.dataset.key = key;
@@ -149,11 +182,13 @@
         svg.setAttribute("width", "22");
         svg.setAttribute("height", "10");
         svg.setAttribute("aria-hidden", "true");
-        const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
-        const attributes = { x1: 0, x2: 22, y1: 5, y2: 5, stroke: swap[color] || color, "stroke-width": 4 };
-        if (dash[1]) attributes["stroke-dasharray"] = dash.join(" ");
-        for (const [name, value] of Object.entries(attributes)) line.setAttribute(name, String(value));
-        svg.append(line);
+        const tone = swap[color] || color;
+        const mark = document.createElementNS("http://www.w3.org/2000/svg", "path");
+        const attributes = shape
+          ? { d: SYMBOLS[shape], fill: tone, transform: "translate(11 5)" }
+          : { d: "M0,5H22", stroke: tone, "stroke-width": 4, "stroke-dasharray": dash[1] ? dash.join(" ") : "none" };
+        for (const [name, value] of Object.entries(attributes)) mark.setAttribute(name, String(value));
+        svg.append(mark);
         button.append(svg, label);
         button.addEventListener("click", () => this.highlight(this.focus === key ? "" : key));
         return button;
@@ -166,7 +201,7 @@
       for (const button of this.article.querySelectorAll(".legend button")) {
         button.setAttribute("aria-pressed", String(button.dataset.key === key));
       }
-      this.views.forEach((view) => view.signal("focus", key).run());
+      for (const { view } of this.views) view.signal("focus", key).run();
     }
 
     // --- table ----------------------------------------------------------------------------------
@@ -215,7 +250,7 @@
       const many = this.data.panels.length > 1;
       const width = many ? Math.round((EXPORT_WIDTH - 110) / 2) : EXPORT_WIDTH - 60;
       const panels = this.data.panels.map(({ title, spec }) => {
-        const panel = themed(spec, { dark: false, scale: this.scale });
+        const panel = themed(spec, { dark: false, scale: this.scale, step: this.monthStep(width) });
         for (const key of ["$schema", "config", "datasets", "params"]) delete panel[key];
         return { ...panel, width, ...(title ? { title: { text: title, fontSize: 12, offset: 6 } } : {}) };
       });
@@ -232,22 +267,22 @@
         datasets: { rows: this.rows() },
         padding: 16,
       };
-      const look = { ...config({ dark: false, narrow: false, legends: true }), background: LIGHT.paper };
-      return new vega.View(vega.parse(vegaLite.compile(spec, { config: look }).spec), { renderer: "none" });
+      const look = { ...config({ dark: false, narrow: false }), background: LIGHT.paper };
+      return embedded(document.createElement("div"), spec, look, () => {});
     }
 
     async save(kind) {
       const name = `atom_${settings.world}_${this.id}_${settings.build}.${kind}`.replaceAll(/[^\w.-]+/g, "-");
       if (kind === "csv") return download(name, new Blob([this.csv()], { type: "text/csv;charset=utf-8" }));
-      const view = this.picture();
+      const chart = await this.picture();
       try {
         if (kind === "svg") {
-          return download(name, new Blob([await view.toSVG()], { type: "image/svg+xml;charset=utf-8" }));
+          return download(name, new Blob([await chart.view.toSVG()], { type: "image/svg+xml;charset=utf-8" }));
         }
-        const canvas = await view.toCanvas(2);
+        const canvas = await chart.view.toCanvas(2);
         return download(name, await new Promise((done) => { canvas.toBlob(done, "image/png"); }));
       } finally {
-        view.finalize();
+        chart.finalize();
       }
     }
   }
@@ -274,12 +309,14 @@
   const isNumber = (kind) => ["count", "share", "ratio", "number"].includes(kind);
   const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
   const digits = new Intl.NumberFormat("en-US", { maximumFractionDigits: 3 });
+  const ungrouped = new Intl.NumberFormat("en-US", { maximumFractionDigits: 3, useGrouping: false });
 
   function written(kind, value) {
     if (kind === "count") return whole.format(value);
     if (kind === "share") return `${(value * 100).toFixed(1)}%`;
     if (kind === "ratio") return value.toFixed(2);
-    if (kind === "number") return digits.format(value);
+    // Days, places and months written as a number (202508) read wrong with separators.
+    if (kind === "number") return (Math.abs(value) < 1e6 ? ungrouped : digits).format(value);
     if (kind === "month") return value.slice(0, 7);
     if (kind === "flag") return value ? "yes" : "no";
     return String(value);
@@ -299,9 +336,10 @@
       link.rel = "noopener noreferrer";
       link.textContent = value;
       cell.append(link);
+      cell.classList.add("text-long");
       return;
     }
-    if (kind === "text" && value.length > 40) cell.classList.add("text-long");
+    if (kind === "text" && value.length > 32) cell.classList.add("text-long");
     cell.textContent = written(kind, value);
   }
 
@@ -332,12 +370,14 @@
 
   const figures = [...document.querySelectorAll("article.figure")].map((article) => new Figure(article));
   const waiting = new Set(figures);
+  let drawn = 0;
 
-  function ensure(figure) {
+  async function ensure(figure) {
     if (!waiting.delete(figure)) return;
-    figure.draw();
     if (figure.article.querySelector("details.table").open) figure.fillTable();
-    if (!waiting.size) document.documentElement.dataset.report = "drawn";
+    await figure.draw();
+    drawn += 1;
+    if (drawn === figures.length) document.documentElement.dataset.report = "drawn";
   }
 
   function redraw() {
@@ -353,8 +393,8 @@
     for (const radio of article.querySelectorAll(".scale input")) {
       radio.addEventListener("change", () => {
         figure.scale = radio.value;
-        waiting.delete(figure);
-        figure.draw();
+        if (waiting.has(figure)) ensure(figure);
+        else figure.draw();
       });
     }
   }
@@ -369,10 +409,10 @@
   figures.forEach((figure) => near.observe(figure.article));
 
   const idle = window.requestIdleCallback || ((work) => setTimeout(work, 50));
-  function drawNext() {
+  async function drawNext() {
     const [next] = waiting;
     if (!next) return;
-    ensure(next);
+    await ensure(next);
     idle(drawNext);
   }
   idle(drawNext);

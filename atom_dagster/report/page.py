@@ -16,6 +16,7 @@ from typing import Any
 
 import duckdb
 import vl_convert
+from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -153,7 +154,9 @@ def shown(
     """What the template needs of a figure."""
     rows = rows_of(connection, figure)
     is_empty = all(row[figure.measure] is None for row in rows)
-    drawing = Drawing([]) if is_empty else figure.draw(rows, styles)
+    # The tests check every specification against Vega-Lite's schema, which takes seconds.
+    with debug_mode(False):
+        drawing = Drawing([]) if is_empty else figure.draw(rows, styles)
     return {
         "id": figure.id,
         "title": figure.title,
@@ -178,10 +181,16 @@ def shown(
                 ],
                 "values": [packed([row[column.name] for row in rows]) for column in figure.columns],
                 "panels": [
-                    {"title": panel.title, "spec": panel.chart.to_dict()} for panel in drawing.panels
+                    {"title": panel.title, "spec": panel.chart.to_dict(validate=False)} for panel in drawing.panels
                 ],
                 "legend": [
-                    {"key": style.key, "label": style.label, "color": style.color, "dash": list(style.dash)}
+                    {
+                        "key": style.key,
+                        "label": style.label,
+                        "color": style.color,
+                        "dash": list(style.dash),
+                        "shape": style.shape,
+                    }
                     for style in drawing.legend
                 ],
             }
@@ -192,17 +201,20 @@ def shown(
 _MARKS = {
     "anomaly": (
         "◇",
-        "a flagged month: a spike, a fault of the Hub or a counter that fell (see Anomalies); a cross shows the value"
-        " without the flagged models, where any is left",
+        "a month with a spike, a fault of the Hub or a counter that fell (see Anomalies)",
     ),
     "low_coverage": ("○", "less than 95 % of what was expected is measured"),
+    "missing_days": ("○", "a month of which the source never served every day"),
     "provisional": ("△", "provisional"),
 }
 
 
 def _marks(rows: Sequence[Row]) -> list[tuple[str, str]]:
     present = {row.get("mark") for row in rows}
-    return [sign for name, sign in _MARKS.items() if name in present]
+    found = [sign for name, sign in _MARKS.items() if name in present]
+    if "anomaly" in present and any(row.get("drawn_without") is not None for row in rows):
+        found.append(("✕", "the same month without the flagged models, where at least half is left"))
+    return found
 
 
 def packed(values: Sequence[Any]) -> Any:
@@ -230,8 +242,11 @@ def embedded(value: Any) -> Markup:
 
 @cache
 def _libraries() -> str:
-    """Vega and Vega-Lite as one script, from the wheel: no network."""
-    script = vl_convert.javascript_bundle("window.vega = vega; window.vegaLite = vegaLite;")
+    """Vega, Vega-Lite and Vega-Embed as one script, from the wheel: no network.
+
+    The bundle's own `vega` and `vegaLite` are null in vl-convert 1.9; `vegaEmbed` holds both.
+    """
+    script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return script.replace("</script", "<\\/script")
 
 

@@ -18,10 +18,10 @@ _RULE = (
     " downloads ever read of them exceeds 5. A model counts for the nearest reviewed organization up its line of bases;"
     " one with several bases is split evenly. Shares are of those whose base has a known region."
 )
-_EVERYONE = "every model on the Hub that names a base, whatever its own list"
+_EVERYONE = "every model on the Hub that names a base, listed or not"
 _PROVISIONAL = (
     "A month is provisional until its models have been read again 30 days after it ended: the latest may still pass the"
-    " threshold."
+    " threshold. The month that is still open is left out."
 )
 
 
@@ -84,7 +84,9 @@ select
     is_provisional,
     case when is_provisional then 'provisional' end as mark
 from marts.derivatives_by_region_monthly
-where relation = 'all' and min_downloads = 5 and not community_only
+where
+    relation = 'all' and min_downloads = 5 and not community_only
+    and month + interval 1 month <= (select max(observed_on) from marts.observations)
 order by month, region""",
     measure="share",
     draw=_draw_by_region,
@@ -133,7 +135,9 @@ DERIVATIVES_BY_FAMILY = Figure(
     sql="""\
 with monthly as (
     select * from marts.derivatives_by_family_monthly
-    where relation = 'all' and min_downloads = 5 and not community_only and family <> 'unknown'
+    where
+        relation = 'all' and min_downloads = 5 and not community_only and family <> 'unknown'
+        and month + interval 1 month <= (select max(observed_on) from marts.observations)
 ),
 
 shown as (
@@ -216,7 +220,9 @@ select
     is_provisional,
     case when is_provisional then 'provisional' end as mark
 from marts.derivatives_by_region_monthly
-where relation = 'all' and not community_only and region in ('us', 'china', 'eu')
+where
+    relation = 'all' and not community_only and region in ('us', 'china', 'eu')
+    and month + interval 1 month <= (select max(observed_on) from marts.observations)
 order by month, region, min_downloads""",
     measure="share",
     draw=_draw_by_threshold,
@@ -233,25 +239,40 @@ _PAIR_COLUMNS = (
     Column("first_month", "From", "day"),
     Column("last_month", "To", "day"),
 )
-_BLUES = ((0.02, 0.1, 0.25, 0.5, 0.75), ("#f3f7fb", "#dbe8f4", "#bdd7ec", "#93c1e2", "#6aabd8", "#4f9bd0"))
+_BLUES = charts.steps(
+    (0.02, "below 2%", "#f3f7fb"),
+    (0.1, "2 to 10%", "#dbe8f4"),
+    (0.25, "10 to 25%", "#bdd7ec"),
+    (0.5, "25 to 50%", "#93c1e2"),
+    (0.5, "50% and above", "#6aabd8"),
+)
+
+
+def _by_size(rows: Sequence[Row], key: str) -> list[str]:
+    """Countries by their derivatives, most first."""
+    total: dict[str, float] = {}
+    for row in rows:
+        total[row[key]] = total.get(row[key], 0) + row["new_derivatives"]
+    return sorted(total, key=lambda name: (-total[name], name))
 
 
 def _draw_by_pair(rows: Sequence[Row], styles: Styler) -> Drawing:
-    del styles, rows
+    del styles
     x = charts.alt.X(
         field="base_country",
         type="nominal",
-        sort=charts.alt.EncodingSortField(field="new_derivatives", op="sum", order="descending"),
+        sort=_by_size(rows, "base_country"),
         axis=charts.alt.Axis(title="made from a model published in", orient="top", labelAngle=0, labelOverlap=True),
     )
     y = charts.alt.Y(
         field="country",
         type="nominal",
-        sort=charts.alt.EncodingSortField(field="new_derivatives", op="sum", order="descending"),
+        sort=_by_size(rows, "country"),
         axis=charts.alt.Axis(title="derivative published in"),
     )
-    chart = charts.heat(x, y, "share_of_country", "share of the row", _BLUES, _PAIR_COLUMNS, text=".0%", step=24)
-    return Drawing([Panel(chart)])
+    text = "format(datum.share_of_country, '.0%')"
+    chart = charts.heat(x, y, "share_of_country", _BLUES, _PAIR_COLUMNS, text=text, step=24)
+    return Drawing([Panel(chart)], [style for _, style in _BLUES])
 
 
 def _tell_by_pair(rows: Sequence[Row]) -> str:
@@ -284,6 +305,7 @@ DERIVATIVES_BY_COUNTRY_PAIR = Figure(
     sql="""\
 with newest as (
     select max(month) as month from marts.derivatives_by_country_pair_monthly
+    where month + interval 1 month <= (select max(observed_on) from marts.observations)
 ),
 
 pairs as (
@@ -297,6 +319,7 @@ pairs as (
         pairs.relation = 'all'
         and pairs.min_downloads = 5
         and pairs.month > newest.month - interval 12 months
+        and pairs.month <= newest.month
     group by pairs.country, pairs.base_country
 ),
 

@@ -269,7 +269,10 @@ select
     downloads,
     downloads_linked,
     downloads_without_anomalies,
-    case when not is_linked then downloads_without_anomalies end as drawn_without,
+    -- a fault of the Hub touches nearly every model: what little is left says nothing
+    case
+        when not is_linked and downloads_without_anomalies >= 0.5 * downloads then downloads_without_anomalies
+    end as drawn_without,
     coverage,
     is_linked,
 {_FLAGS.format(coverage="coverage")},
@@ -407,7 +410,7 @@ def _draw_size_mix(rows: Sequence[Row], styles: Styler) -> Drawing:
     del styles
     shown = _size_styles(rows)
     y = charts.measure("share", "share of the month's downloads", "share")
-    return Drawing([Panel(charts.stacked(y, "size_bucket", shown, _SIZE_COLUMNS))], shown)
+    return Drawing([Panel(charts.stacked(y, "size_bucket", shown, _SIZE_COLUMNS, mark="mark"))], shown)
 
 
 def _tell_size_mix(rows: Sequence[Row]) -> str:

@@ -12,7 +12,10 @@ from atom_dagster.report.figure import Column, Drawing, Facts, Figure, Panel, Ro
 from atom_dagster.report.figures._shared import HEADLINE, MONTH, leaders
 
 _SCOPE = "the ten open models with most tokens on OpenRouter in the month"
-_COMPLETE = "Days the source never served are neither filled nor scaled; hollow points mark months with fewer days."
+_COMPLETE = (
+    "Days the source never served are neither filled nor scaled; hollow points mark months with fewer days. The month"
+    " that is still open is left out."
+)
 _COLUMNS = (
     MONTH,
     Column("region", "Region"),
@@ -71,9 +74,13 @@ select
     tokens,
     days_present,
     days_in_month,
-    case when days_present < days_in_month then 'low_coverage' end as mark
+    case when days_present < days_in_month then 'missing_days' end as mark
 from marts.inference_by_region_monthly
-where scope = 'open_top10'
+where
+    scope = 'open_top10'
+    and not (
+        month = (select max(month) from marts.inference_by_region_monthly) and days_present < days_in_month
+    )
 order by month, region""",
     measure="share_publisher",
     draw=_draw_by_region,
@@ -151,9 +158,13 @@ INFERENCE_BY_PUBLISHER_AND_BASE = Figure(
 with monthly as (
     select
         *,
-        case when days_present < days_in_month then 'low_coverage' end as mark
+        case when days_present < days_in_month then 'missing_days' end as mark
     from marts.inference_by_region_monthly
-    where region in ('us', 'china', 'eu')
+    where
+        region in ('us', 'china', 'eu')
+        and not (
+            month = (select max(month) from marts.inference_by_region_monthly) and days_present < days_in_month
+        )
 )
 
 select month, region, 'publisher, ten' as rule, share_publisher as share, null as share_low, null as share_high, mark

@@ -43,7 +43,7 @@ def _tell_top_models(rows: Sequence[Row]) -> str:
     parts = [f"{sum(row['region'] == key for row in rows)} from {words.region(key)}" for key in by_region]
     return (
         f"{first['model_id']} was the most downloaded model of {words.month(first['month'])}, with"
-        f" {words.count(first['downloads'])} downloads; of the first {len(rows)}, {words.listed(parts)}."
+        f" {words.count(first['downloads'])} downloads; of the first {words.models(len(rows))}, {words.listed(parts)}."
     )
 
 

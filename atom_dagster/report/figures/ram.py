@@ -19,6 +19,7 @@ _NEWEST = """\
 newest as (
     select
         scores.model_id,
+        models.organization,
         models.release_date,
         max(scores.downloads_at_day) as downloads_at_day
     from marts.ram_scores as scores
@@ -27,9 +28,15 @@ newest as (
     where
         scores.baseline = baseline.baseline
         and scores.ram is not null
+        and models.precision_variant_of is null
         and models.release_date
         > (select max(observed_on) from marts.observations) - interval {days} days
-    group by scores.model_id, models.release_date
+    group by scores.model_id, models.organization, models.release_date
+    qualify
+        row_number() over (
+            partition by models.organization
+            order by max(scores.downloads_at_day) desc, scores.model_id
+        ) <= 3
     order by downloads_at_day desc, scores.model_id
     limit {models}
 )"""
@@ -56,9 +63,13 @@ _NEWEST_COLUMNS = (
     Column("null_reason", "Why missing"),
 )
 # Orange below 1, blue above, light enough for dark text.
-_AROUND_ONE = (
-    (0.25, 0.5, 1, 2, 4),
-    ("#f0a35e", "#f8c797", "#fce6d0", "#d6e7f4", "#a3cbe8", "#6aabd8"),
+_AROUND_ONE = charts.steps(
+    (0.25, "below 0.25", "#f0a35e"),
+    (0.5, "0.25 to 0.5", "#f8c797"),
+    (1, "0.5 to 1", "#fce6d0"),
+    (2, "1 to 2", "#d6e7f4"),
+    (4, "2 to 4", "#a3cbe8"),
+    (4, "4 and above", "#6aabd8"),
 )
 
 
@@ -70,8 +81,9 @@ def _draw_newest(rows: Sequence[Row], styles: Styler) -> Drawing:
         axis=charts.alt.Axis(title="days after release", orient="top", labelAngle=0),
     )
     y = charts.rows_axis("model_id")
-    chart = charts.heat(x, y, "ram", "RAM", _AROUND_ONE, _NEWEST_COLUMNS, text=".2~f", step=24)
-    return Drawing([Panel(chart)])
+    text = "format(datum.ram, datum.ram < 10 ? '.2f' : '.0f')"
+    chart = charts.heat(x, y, "ram", _AROUND_ONE, _NEWEST_COLUMNS, text=text, step=24)
+    return Drawing([Panel(chart)], [style for _, style in _AROUND_ONE])
 
 
 def _tell_newest(rows: Sequence[Row]) -> str:
@@ -94,7 +106,8 @@ RAM_NEWEST = Figure(
     question="Which young models are on track to be among the ten most downloaded of their size?",
     definition=(
         f"{_SCORE} The baseline is the newest frozen one: the tenth-largest model of the class at that age, from readings"
-        " up to its snapshot. The twenty-five most downloaded of the models released in the last 270 days. A score is"
+        " up to its snapshot. Of the models released in the last 270 days the twenty-five most downloaded, at most three"
+        " of an organization and without precision variants, newest first. A score is"
         " given only if its upper bound is at most three times its lower one."
     ),
     model_set=CORE,
@@ -144,7 +157,7 @@ _BASELINE_COLUMNS = (
 def _draw_by_baseline(rows: Sequence[Row], styles: Styler) -> Drawing:
     del styles
     names = {row["baseline"]: row["baseline"].replace("_", " ") for row in rows}
-    shown = charts.series(sorted(names.items()))
+    shown = charts.points(charts.series(sorted(names.items())))
     x = charts.across("ram", "RAM on day 30", "ratio", is_log=True)
     y = charts.rows_axis("model_id")
     chart = charts.dots(
@@ -260,7 +273,7 @@ def _tell_sensitivity(rows: Sequence[Row]) -> str:
     last = max(row["day"] for row in rows)
     parts = [
         f"{_VARIANTS.get(row['variant'], row['variant'])} {row['median_ratio']:.2f} times"
-        for row in rows
+        for row in sorted(rows, key=lambda row: list(_VARIANTS).index(row["variant"]))
         if row["day"] == last and row["variant"] != "n10" and row["median_ratio"] is not None
     ]
     return f"Against the rule, the median score on day {last} becomes: {words.listed(parts)}."

@@ -33,16 +33,16 @@ _METRICS = (
 def _draw_crossovers(rows: Sequence[Row], styles: Styler) -> Drawing:
     del styles
     present = {row["metric"] for row in rows}
-    shown = charts.series([(key, name) for key, name in _METRICS if key in present])
+    shown = charts.points(charts.series([(key, name) for key, name in _METRICS if key in present]))
     y = charts.alt.Y(field="pair", type="nominal", sort=None, axis=charts.alt.Axis(title=None))
-    return Drawing([Panel(charts.dots(charts.months(), y, "metric", shown, _CROSSOVER_COLUMNS))], shown)
+    return Drawing([Panel(charts.dots(charts.months(padding=12), y, "metric", shown, _CROSSOVER_COLUMNS))], shown)
 
 
 def _tell_crossovers(rows: Sequence[Row]) -> str:
     names = dict(_METRICS)
     recent = sorted(rows, key=lambda row: (row["month"], row["pair"]), reverse=True)[:3]
     parts = [
-        f"{row['leader']} passed {row['trailer']} in {words.month(row['month'])}"
+        f"{row['pair']} in {words.month(row['month'])}"
         f" ({names.get(row['metric'], row['metric'])})"
         for row in recent
     ]
@@ -64,7 +64,7 @@ CROSSOVERS = Figure(
     sql="""\
 with largest as (
     (
-        select 'downloads_cumulative_by_organization' as metric, organization as name
+        select 'downloads_cumulative_by_organization' as metric, organization as name, null as label
         from marts.downloads_by_organization_monthly
         where downloads_cumulative is not null and organization <> 'unknown'
         qualify dense_rank() over (order by month desc) = 1
@@ -73,7 +73,7 @@ with largest as (
     )
     union all
     (
-        select 'downloads_cumulative_by_family' as metric, family as name
+        select 'downloads_cumulative_by_family' as metric, family as name, null as label
         from marts.downloads_by_family_monthly
         where downloads_cumulative is not null and family <> 'unknown'
         qualify dense_rank() over (order by month desc) = 1
@@ -81,14 +81,15 @@ with largest as (
         limit 6
     )
     union all
-    select metric, name
+    select metrics.metric, regions.name, regions.label
     from
-        unnest(['downloads_cumulative_by_region', 'derivatives_share_by_region']) as metrics (metric),
-        unnest(['us', 'china', 'eu']) as regions (name)
+        (values ('downloads_cumulative_by_region'), ('derivatives_share_by_region')) as metrics (metric)
+    cross join
+        (values ('us', 'United States'), ('china', 'China'), ('eu', 'Europe')) as regions (name, label)
 )
 
 select
-    crossovers.leader || ' passed ' || crossovers.trailer as pair,
+    coalesce(leader.label, leader.name) || ' passed ' || coalesce(trailer.label, trailer.name) as pair,
     crossovers.month,
     crossovers.metric,
     crossovers.leader,
@@ -224,8 +225,8 @@ ANOMALIES = Figure(
     definition=(
         "A model's month is flagged when it is a spike (more than five times the median of its neighbours and above"
         " 100,000), when a fault of the Hub touches it, or when its counter fell. Typical is the median of the model's"
-        " three nearest unflagged months. The twenty-five largest; the table gives the month's total with and without all"
-        " flagged months. A flagged month bears a diamond in every figure it touches."
+        " three nearest unflagged months. The ten largest of each kind; the table gives the month's total with and"
+        " without all flagged months, and what is known of the cause. A flagged month bears a diamond in every figure it touches."
     ),
     model_set=CORE,
     source="hub",
@@ -257,8 +258,12 @@ select
 from marts.anomalies as anomalies
 left join months using (month)
 where anomalies.excess_downloads is not null
-order by abs(anomalies.excess_downloads) desc, anomalies.month, anomalies.model_id
-limit 25""",
+qualify
+    row_number() over (
+        partition by anomalies.anomaly_reason
+        order by abs(anomalies.excess_downloads) desc, anomalies.month, anomalies.model_id
+    ) <= 10
+order by abs(anomalies.excess_downloads) desc, anomalies.month, anomalies.model_id""",
     measure="excess_downloads",
     draw=_draw_anomalies,
     tell=_tell_anomalies,
@@ -387,7 +392,7 @@ _VERDICTS = (
 def _draw_claims(rows: Sequence[Row], styles: Styler) -> Drawing:
     del styles
     present = {row["verdict"] for row in rows if row["relative_difference"] is not None}
-    shown = [Style(key, name, color) for key, name, color in _VERDICTS if key in present]
+    shown = charts.points([Style(key, name, color) for key, name, color in _VERDICTS if key in present])
     if not shown:
         return Drawing([])
     x = charts.across("relative_difference", "measured ÷ published − 1", "share")
