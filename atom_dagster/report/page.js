@@ -154,7 +154,8 @@
         spec.autosize = { type: "fit-x", contains: "padding" };
         spec.datasets = { ...(spec.datasets || {}), rows: this.rows() };
         const look = config({ dark, narrow: width < NARROW });
-        return embedded(element, spec, look, showTip);
+        // Its own element: vega-embed names the one it is given, and this one bears the figure's sentence.
+        return embedded(document.createElement("div"), spec, look, showTip);
       }));
       if (turn !== this.turn) {
         drawn.forEach((chart) => chart.finalize());
@@ -162,6 +163,7 @@
       }
       this.views.forEach((chart) => chart.finalize());
       this.views = drawn;
+      this.charts.forEach((element, place) => element.replaceChildren(drawn[place].view.container()));
       for (const element of this.charts) element.style.minHeight = "0";
       if (this.focus) this.highlight(this.focus);
       this.article.dataset.drawn = dark ? "dark" : "light";

@@ -48,7 +48,7 @@ _TABLES = {
             case when months.month >= '2026-01-01' then 'month_open' end as null_reason
         from labs, months""",
     **{
-        f"marts.downloads_by_{key}_monthly": f"""
+        f"marts.downloads_by_{key.removesuffix('_bucket')}_monthly": f"""
         select
             month, {name} as {key}, downloads, downloads / sum(downloads) over (partition by month) as share,
             downloads_cumulative,
@@ -63,7 +63,7 @@ _TABLES = {
             "organization": "organization",
             "region": "region",
             "family": "family",
-            "size": "case region when 'china' then '1-5B' when 'us' then '250B+' else 'unknown' end",
+            "size_bucket": "case region when 'china' then '1-5B' when 'us' then '250B+' when 'eu' then '<1B' else 'unknown' end",
         }.items()
     },
     "marts.downloads_by_model_monthly": """
