@@ -70,7 +70,11 @@ def tooltip(columns: Sequence[Column]) -> list[alt.Tooltip]:
         if column.kind == "month":
             lines.append(
                 alt.Tooltip(
-                    field=column.name, type="temporal", timeUnit="utcyearmonth", format="%Y-%m", title=column.label
+                    field=column.name,
+                    type="temporal",
+                    timeUnit="utcyearmonth",
+                    format="%Y-%m",
+                    title=column.label,
                 )
             )
         elif column.kind in _FORMATS:
@@ -93,15 +97,15 @@ def months(title: str | None = None, *, padding: int = 0) -> alt.X:
         scale=alt.Scale(type="utc", padding=padding),
         axis=alt.Axis(
             title=title,
-            # A year where it begins, else the month; how many there are is up to the page, which knows its width.
-            labelExpr="utcmonth(datum.value) === 0 ? utcFormat(datum.value, '%Y') : utcFormat(datum.value, '%b')",
+            # The year in January, else the month; how many there are is the page's choice, by its width.
+            labelExpr="utcFormat(datum.value, utcmonth(datum.value) === 0 ? '%Y' : '%b')",
             grid=False,
         ),
     )
 
 
 def measure(name: str, title: str, kind: str, *, has_log: bool = False, zero: bool = True) -> alt.Y:
-    """The vertical axis. ``has_log`` marks the scale the page's switch changes (it is the only explicit one)."""
+    """The vertical axis; ``has_log`` marks the scale the page's switch changes (the only explicit one)."""
     axis = (
         alt.Axis(title=title, labelExpr=_COUNT_LABEL, tickCount=5)
         if kind == "count"
@@ -138,16 +142,18 @@ def dashes(key: str, styles: Sequence[Style]) -> alt.StrokeDash:
     return alt.StrokeDash(
         field=key,
         type="nominal",
-        scale=alt.Scale(
-            domain=[style.key for style in styles], range=[list(style.dash) for style in styles]
-        ),
+        scale=alt.Scale(domain=[style.key for style in styles], range=[list(style.dash) for style in styles]),
         legend=legend(styles),
     )
 
 
 def dimmed(key: str) -> Any:
     """Full opacity for the key in focus, little for the others."""
-    return alt.when(f"focus === '' || datum[{_text(key)}] === focus").then(alt.value(1)).otherwise(alt.value(0.12))
+    return (
+        alt.when(f"focus === '' || datum[{_text(key)}] === focus")
+        .then(alt.value(1))
+        .otherwise(alt.value(0.12))
+    )
 
 
 def chosen(chart: Any, where: Sequence[tuple[str, Any]]) -> Any:
@@ -155,6 +161,12 @@ def chosen(chart: Any, where: Sequence[tuple[str, Any]]) -> Any:
     for field, value in where:
         chart = chart.transform_filter(alt.FieldEqualPredicate(field=field, equal=value))
     return chart
+
+
+def _over(layers: Sequence[Any], height: int) -> alt.LayerChart:
+    """The layers as one chart of this height, with the reader's focus."""
+    chart: alt.LayerChart = alt.LayerChart(layer=list(layers)).add_params(focus())
+    return chart.properties(height=height, width="container")
 
 
 def lines(
@@ -241,10 +253,8 @@ def lines(
             .encode(y=alt.Y(field=without, type="quantitative"), opacity=dimmed(key))
         )
     # What the pointer finds: a line alone is too thin for it.
-    layers.append(
-        base.mark_circle(size=260, opacity=0.001).encode(y=y, tooltip=tooltip(columns))
-    )
-    return alt.layer(*layers).add_params(focus()).properties(height=height, width="container")
+    layers.append(base.mark_circle(size=260, opacity=0.001).encode(y=y, tooltip=tooltip(columns)))
+    return _over(layers, height)
 
 
 def stacked(
@@ -268,7 +278,7 @@ def stacked(
         .mark_bar(width=alt.RelativeBandSize(0.92))
         .encode(
             x=months(),
-            y=y.stack("zero"),
+            y=y.stack("zero").scale(domain=[0, 1]),
             color=colors(key, styles),
             order=alt.Order(field="place", type="quantitative"),
             opacity=dimmed(key),
@@ -281,9 +291,9 @@ def stacked(
             .transform_filter(f"datum[{_text(mark)}] === 'anomaly'")
             .transform_aggregate(flags="count()", groupby=["month"])
             .mark_point(shape="diamond", filled=True, fill="white", stroke=GREY, size=38)
-            .encode(x=months(), y=alt.Y(datum=1, type="quantitative"))
+            .encode(x=months().bandPosition(0.5), y=alt.Y(datum=1, type="quantitative"))
         )
-    return alt.layer(*layers).add_params(focus()).properties(height=height, width="container")
+    return _over(layers, height)
 
 
 def rows_axis(name: str, title: str | None = None) -> alt.Y:
@@ -308,6 +318,7 @@ def across(name: str, title: str, kind: str, *, is_log: bool = False) -> alt.X:
 
 
 def bars(
+    lines: int,
     x: alt.X,
     y: alt.Y,
     key: str,
@@ -317,12 +328,13 @@ def bars(
     where: Sequence[tuple[str, Any]] = (),
     mark: str | None = None,
 ) -> alt.LayerChart:
-    """A horizontal bar for each row (stacked where several share a line); ``mark`` flags a row with a diamond."""
+    """A horizontal bar for each row, stacked where several share one of the ``lines``.
+
+    ``mark`` flags a row with a diamond.
+    """
     base = chosen(alt.Chart(ROWS), where).encode(y=y)
     layers: list[Any] = [
-        base.mark_bar().encode(
-            x=x, color=colors(key, styles), opacity=dimmed(key), tooltip=tooltip(columns)
-        )
+        base.mark_bar().encode(x=x, color=colors(key, styles), opacity=dimmed(key), tooltip=tooltip(columns))
     ]
     if mark is not None:
         layers.append(
@@ -330,12 +342,11 @@ def bars(
             .mark_point(shape="diamond", filled=True, fill="white", size=55, stroke=GREY)
             .encode(x=x)
         )
-    return (
-        alt.layer(*layers).add_params(focus()).properties(height=alt.Step(21), width="container")
-    )
+    return _over(layers, 21 * lines)
 
 
 def dots(
+    lines: int,
     x: alt.X,
     y: alt.Y,
     key: str,
@@ -347,7 +358,7 @@ def dots(
     rule: float | None = None,
     step: int = 22,
 ) -> alt.LayerChart:
-    """A point for each row, with its bounds as a line, on one line per ``y``; shapes tell keys apart too.
+    """A point for each row, with its bounds as a rule, on one of ``lines``; shapes tell keys apart too.
 
     Where ``y`` itself names the keys, ``styles`` that have no shape leave out the legend.
     """
@@ -377,7 +388,8 @@ def dots(
                 field=key,
                 type="nominal",
                 scale=alt.Scale(
-                    domain=[style.key for style in styles], range=[style.shape or "circle" for style in styles]
+                    domain=[style.key for style in styles],
+                    range=[style.shape or "circle" for style in styles],
                 ),
                 legend=legend(styles) if has_legend else None,
             ),
@@ -385,12 +397,11 @@ def dots(
             tooltip=tooltip(columns),
         )
     )
-    return (
-        alt.layer(*layers).add_params(focus()).properties(height=alt.Step(step), width="container")
-    )
+    return _over(layers, step * lines)
 
 
 def heat(
+    lines: int,
     x: alt.X,
     y: alt.Y,
     value: str,
@@ -403,6 +414,7 @@ def heat(
     """A cell for each pair, coloured by the step its value falls into and holding the number.
 
     Args:
+        lines: How many different ``y`` there are.
         x: The columns.
         y: The lines.
         value: Column of the values; a cell without one stays blank.
@@ -428,7 +440,7 @@ def heat(
         ),
         base.mark_text(fontSize=11, color="#111111").encode(text=alt.Text(field="said", type="nominal")),
     ]
-    return alt.layer(*layers).add_params(focus()).properties(height=alt.Step(step), width="container")
+    return _over(layers, step * lines)
 
 
 def steps(*parts: tuple[float, str, str]) -> list[tuple[float, Style]]:

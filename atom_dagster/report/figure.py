@@ -79,7 +79,7 @@ class Facts:
 
 
 Styler = Callable[[str, Sequence[str]], Sequence[Style]]
-"""Styles of keys, in the order given; the first argument is the sort of key (region, organization, family)."""
+"""Styles of keys, in the order given; the first argument is the sort of key (region, organization …)."""
 
 
 @dataclass(frozen=True)

@@ -342,6 +342,7 @@
       return;
     }
     if (kind === "text" && value.length > 32) cell.classList.add("text-long");
+    if (kind === "text" && value.length > 100) cell.classList.add("text-longest");
     cell.textContent = written(kind, value);
   }
 

@@ -49,8 +49,8 @@ def of(database: Path) -> tuple[str, int, dict[str, str]]:
                 ),
                 (
                     "Behind the figures",
-                    "What the report does not publish: coverage, anomalies, the weight of every disputed choice, and"
-                    " each of its claims beside what is measured here.",
+                    "What the report does not publish: coverage, anomalies, the weight of every disputed"
+                    " choice, and each of its claims beside what is measured here.",
                     OURS,
                 ),
             )
@@ -177,11 +177,13 @@ def shown(
         "data": embedded(
             {
                 "columns": [
-                    {"name": column.name, "label": column.label, "kind": column.kind} for column in figure.columns
+                    {"name": column.name, "label": column.label, "kind": column.kind}
+                    for column in figure.columns
                 ],
                 "values": [packed([row[column.name] for row in rows]) for column in figure.columns],
                 "panels": [
-                    {"title": panel.title, "spec": panel.chart.to_dict(validate=False)} for panel in drawing.panels
+                    {"title": panel.title, "spec": panel.chart.to_dict(validate=False)}
+                    for panel in drawing.panels
                 ],
                 "legend": [
                     {
@@ -256,7 +258,8 @@ def _policy(scripts: Sequence[str]) -> str:
     Vega compiles its expressions, hence ``unsafe-eval``.
     """
     hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+        for script in scripts
     )
     return (
         f"default-src 'none'; script-src {hashes} 'unsafe-eval'; style-src 'unsafe-inline';"

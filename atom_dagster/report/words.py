@@ -9,7 +9,11 @@ from collections.abc import Sequence
 from datetime import date
 
 REGIONS = {"us": "United States", "china": "China", "eu": "Europe", "other": "Other", "unknown": "Unknown"}
-_IN_TEXT = {"us": "the United States", "other": "other regions", "unknown": "publishers without a known region"}
+_IN_TEXT = {
+    "us": "the United States",
+    "other": "other regions",
+    "unknown": "publishers without a known region",
+}
 
 
 def count(value: float | None) -> str:

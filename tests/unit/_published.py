@@ -1,4 +1,4 @@
-"""A small published file with every table the report page reads: a year of four labs, one with a hostile name."""
+"""A small published file with every table the report page reads: a year of four labs, one with a bad name."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ _TABLES = {
         select * from (values ('keys_are_unique', 'no key twice', true), ('fresh', 'is fresh', false))
         as rules (rule, description, passed)""",
     "meta.pulls": "select 'openrouter_rankings' as source, timestamp '2026-01-02 00:10:00' as as_of",
-    "months": "select cast(range as date) as month from range(date '2025-01-01', date '2026-02-01', interval 1 month)",
+    "months": """
+        select cast(range as date) as month
+        from range(date '2025-01-01', date '2026-02-01', interval 1 month)""",
     "labs": """
         select * from (values
-            ('Qwen', 'Qwen', 'china', 'CN', 4e6), ('Meta', 'Llama', 'us', 'US', 2e6),
-            ('Mistral AI', 'Mistral', 'eu', 'FR', 1e6), ('HOSTILE', 'HOSTILE', 'other', 'KR', 5e5)
-        ) as labs (organization, family, region, country, size)""",
+            ('Qwen', 'Qwen', 'china', 'CN', 4e6, '1-5B'), ('Meta', 'Llama', 'us', 'US', 2e6, '250B+'),
+            ('Mistral AI', 'Mistral', 'eu', 'FR', 1e6, '<1B'),
+            ('HOSTILE', 'HOSTILE', 'other', 'KR', 5e5, 'unknown')
+        ) as labs (organization, family, region, country, size, size_class)""",
     "marts.models": """
         select
             organization || '/' || 'model-' || size_bucket as model_id, organization, country, region, family,
@@ -42,7 +45,7 @@ _TABLES = {
             labs.*, months.month,
             case when months.month < '2026-01-01' then cast(size * (1 + month(months.month)) as bigint) end
                 as downloads,
-            case when months.month < '2026-01-01' then cast(10 * size * (1 + month(months.month)) as bigint) end
+            case when months.month < '2026-01-01' then cast(size * (10 + month(months.month)) as bigint) end
                 as downloads_cumulative,
             case when months.month < '2026-01-01' then 1.0 else 0.0 end as coverage,
             case when months.month >= '2026-01-01' then 'month_open' end as null_reason
@@ -63,12 +66,13 @@ _TABLES = {
             "organization": "organization",
             "region": "region",
             "family": "family",
-            "size_bucket": "case region when 'china' then '1-5B' when 'us' then '250B+' when 'eu' then '<1B' else 'unknown' end",
+            "size_bucket": "size_class",
         }.items()
     },
     "marts.downloads_by_model_monthly": """
         select
-            organization || '/model-1-5B' as model_id, month, downloads, downloads_cumulative, 'observed' as method,
+            organization || '/model-1-5B' as model_id, month, downloads, downloads_cumulative,
+            'observed' as method,
             organization = 'Qwen' and month = '2025-08-01' as is_anomalous,
             case when organization = 'Qwen' and month = '2025-08-01' then 'spike' end as anomaly_reason
         from months_of""",
@@ -76,12 +80,14 @@ _TABLES = {
         select
             month, organization, '250B+' as size_bucket, downloads,
             downloads / sum(downloads) over (partition by month) as share_of_size, downloads_cumulative,
-            downloads_cumulative / sum(downloads_cumulative) over (partition by month) as share_of_size_cumulative,
+            downloads_cumulative / sum(downloads_cumulative) over (partition by month)
+                as share_of_size_cumulative,
             coverage, null_reason
         from months_of""",
     "marts.downloads_concentration_monthly": """
         select
-            month, unit, 'downloads' as measure, 4 as keys, 0.4 + 0.01 * month(month) as hhi, 0.5 as top1_share,
+            month, unit, 'downloads' as measure, 4 as keys, 0.4 + 0.01 * month(month) as hhi,
+            0.5 as top1_share,
             0.9 as top5_share, 1.0 as top10_share, 0.0 as share_unattributed, 1.0 as coverage
         from months, (values ('organization'), ('model')) as units (unit) where month < '2026-01-01'""",
     "marts.new_entrants_monthly": """
@@ -94,12 +100,13 @@ _TABLES = {
     "marts.downloads_by_model_set_monthly": """
         select
             month, model_set, region, cast(downloads * weight as bigint) as downloads, downloads_cumulative,
-            1 as models_measured, coverage
+            1 as models_measured, coverage, null_reason
         from months_of, (values ('core', 1.0), ('all', 1.5)) as sets (model_set, weight)""",
     **{
         f"marts.derivatives_by_{key}_monthly": f"""
         select
-            month, 'all' as relation, min_downloads, false as community_only, {key}, size / 1e5 as new_derivatives,
+            month, 'all' as relation, min_downloads, false as community_only, {key},
+            size / 1e5 as new_derivatives,
             size / 7.5e6 as share, size / 7.5e6 as share_all, month >= '2025-12-01' as is_provisional
         from labs, months, (values (0), (5), (50)) as limits (min_downloads)"""
         for key in ("region", "family", "organization")
@@ -121,7 +128,8 @@ _TABLES = {
         as baselines (baseline, rule, is_frozen)""",
     "marts.ram_scores": """
         select
-            model_id, baseline, day, size_bucket, 400.0 + day as downloads_at_day, 500.0 as baseline_downloads,
+            model_id, baseline, day, size_bucket, 400.0 + day as downloads_at_day,
+            500.0 as baseline_downloads,
             (400.0 + day) / 500 as ram, 0.5 as ram_low, 1.5 as ram_high, cast(null as varchar) as null_reason
         from marts.models, marts.ram_baselines, (values (7), (30), (180)) as days (day)""",
     "marts.ram_sensitivity": """
@@ -134,7 +142,8 @@ _TABLES = {
             cast(40 * hit_rate as integer) as in_top10, 3 as models_out_of_sample,
             cast(null as varchar) as null_reason
         from marts.ram_baselines,
-            (values ('all', 0.3), ('<0.5', 0.0), ('0.5-1', 0.2), ('1-2', 0.6), ('2+', 0.9)) as bands (ram_band, hit_rate)""",
+            (values ('all', 0.3), ('<0.5', 0.0), ('0.5-1', 0.2), ('1-2', 0.6), ('2+', 0.9))
+            as bands (ram_band, hit_rate)""",
     "marts.crossovers": """
         select * from (values
             ('downloads_cumulative_by_region', 'china', 'us', 1, date '2025-07-01', 9e6, 8e6, 1.0),
@@ -152,9 +161,11 @@ _TABLES = {
             ('C02', 'China total', 1.15e9, 1.16e9, date '2025-12-01', 0.0087, 'reproduced', true),
             ('C31', 'China at the start', 0.028, null, null, null, 'not_measurable', false)
         ) as claims (
-            claim_id, statement, published_value, measured_value, measured_month, relative_difference, verdict,
-            is_synthetic_agreement
-        ), (select 'downloads' as published_unit, 'Mar 2026' as published_on, 0.02 as tolerance, 'firm' as certainty,
+            claim_id, statement, published_value, measured_value, measured_month, relative_difference,
+            verdict, is_synthetic_agreement
+        ), (select
+            'downloads' as published_unit, 'Mar 2026' as published_on, 'value' as comparison,
+            0.02 as tolerance, 'firm' as certainty,
             'a note' as note, 'paper' as source)""",
 }
 
@@ -164,7 +175,9 @@ def write(path: Path, *, is_empty: bool = False) -> Path:
     with duckdb.connect(str(path)) as connection:
         connection.execute("create schema marts; create schema meta")
         for name, sql in _TABLES.items():
-            connection.execute(f"create table {name} as {sql.replace('HOSTILE', HOSTILE.replace(chr(39), chr(39) * 2))}")
+            connection.execute(
+                f"create table {name} as {sql.replace('HOSTILE', HOSTILE.replace(chr(39), chr(39) * 2))}"
+            )
         for name in ("months_of", "months", "labs"):
             connection.execute(f"drop table {name}")
         # Literals with a point are decimals; the marts hold doubles.

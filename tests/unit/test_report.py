@@ -119,7 +119,13 @@ def test_a_figure_is_drawn_told_and_explained(figure: Figure, shown):
     assert found["gap"] == ""
     assert found["panels"]
     assert found["rows"] > 0
-    for text in (found["sentence"], found["question"], found["definition"], found["model_set"], found["cut_off"]):
+    for text in (
+        found["sentence"],
+        found["question"],
+        found["definition"],
+        found["model_set"],
+        found["cut_off"],
+    ):
         assert len(text) > 10
     assert "None" not in found["sentence"]
     assert "{" not in found["sentence"] + found["model_set"]
@@ -154,7 +160,7 @@ def test_the_page_holds_every_figure_once(html: str):
     ids = [attributes["id"] for tag, attributes in elements.tags if tag == "article"]
     assert ids == [figure.id for figure in FIGURES]
     assert sum(attributes.get("role") == "img" for _, attributes in elements.tags) >= len(FIGURES)
-    for tag, attributes in elements.tags:
+    for _, attributes in elements.tags:
         if attributes.get("role") == "img":
             assert len(attributes["aria-label"]) > 40
 
@@ -294,13 +300,22 @@ def test_embedded_json_cannot_leave_its_element():
 def test_sql_must_give_the_columns_declared(database: Path):
     figure = BY_ID["coverage"]
     wrong = Figure(**{**figure.__dict__, "columns": [Column("month", "Month", "month")]})
-    with duckdb.connect(str(database), read_only=True) as connection, pytest.raises(ValueError, match="coverage"):
+    with (
+        duckdb.connect(str(database), read_only=True) as connection,
+        pytest.raises(ValueError, match="coverage"),
+    ):
         page.rows_of(connection, wrong)
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(1.152e9, "1.15 billion"), (723e6, "723 million"), (81.25e6, "81.2 million"), (4210, "4,210"), (None, "unknown")],
+    [
+        (1.152e9, "1.15 billion"),
+        (723e6, "723 million"),
+        (81.25e6, "81.2 million"),
+        (4210, "4,210"),
+        (None, "unknown"),
+    ],
 )
 def test_counts_are_written_for_reading(value, expected):
     assert words.count(value) == expected

@@ -23,7 +23,7 @@ THE_REPORTS: tuple[Figure, ...] = (
     ram.RAM_NEWEST,
     ram.RAM_BY_BASELINE,
     leaders.CONCENTRATION,
-    trust.CROSSOVERS,
+    leaders.CROSSOVERS,
 )
 OURS: tuple[Figure, ...] = (
     trust.COVERAGE,

@@ -17,20 +17,24 @@ REGION_ORDER = ("china", "us", "eu", "other", "unknown")
 SIZE_ORDER = ("<1B", "1-5B", "5-10B", "10-50B", "50-100B", "100-250B", "250B+", "unknown")
 
 LINKED = (
-    "A line of which a shown month has a coverage below 95 % is drawn as linked downloads: the level of its best"
-    " covered recent month, carried to the others by growth among the same models, so that it never jumps because"
-    " more models were measured."
+    "A line of which a shown month has a coverage below 95 % is drawn as linked downloads: the level of its"
+    " best covered recent month, carried to the others by growth among the same models, so that it never"
+    " jumps because more models were measured."
 )
-DELETED = "Repositories deleted before anyone read them are unseen, so the counts of old months are lower bounds."
-UNMEASURED = "A month that could not be measured is a gap in the line, and a row with its reason in the table."
+DELETED = (
+    "Repositories deleted before anyone read them are unseen, so the counts of old months are lower bounds."
+)
+UNMEASURED = (
+    "A month that could not be measured is a gap in the line, and a row with its reason in the table."
+)
 
 
 def no_counters(facts: Facts) -> str:
     """Why nothing cumulative is known."""
     if not facts.has_counters:
         return (
-            "This world's readings hold only downloads of the last 30 days and no all-time counter, so nothing"
-            " cumulative can be known."
+            "This world's readings hold only downloads of the last 30 days and no all-time counter, so"
+            " nothing cumulative can be known."
         )
     return "No month has an all-time counter close enough to its end."
 
@@ -45,7 +49,8 @@ def no_ram(facts: Facts) -> str:
     """Why no score is known."""
     if not facts.has_counters:
         return (
-            "Scores compare totals since release, and this world's readings hold only downloads of the last 30 days."
+            "Scores compare totals since release, and this world's readings hold only downloads of the last"
+            " 30 days."
         )
     return "Too few models have a known total at the same age for any size class to have a baseline."
 
@@ -59,5 +64,3 @@ def leaders(shares: Sequence[tuple[str, float]], number: int = 3) -> str:
     """``China 72.7%, the United States 23.6% and Europe 3.3%``: the largest shares, named."""
     largest = sorted(shares, key=lambda share: (-share[1], share[0]))[:number]
     return listed([f"{name} {percent(share)}" for name, share in largest])
-
-

@@ -9,19 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+import altair as alt
+
 from atom_dagster.report import charts, words
 from atom_dagster.report.figure import Column, Drawing, Facts, Figure, Panel, Row, Styler, newest
 from atom_dagster.report.figures._shared import DELETED, HEADLINE, MONTH, leaders
 
 _RULE = (
-    "New models on the Hub that name another as their base, by the month of their creation, once the largest number of"
-    " downloads ever read of them exceeds 5. A model counts for the nearest reviewed organization up its line of bases;"
-    " one with several bases is split evenly. Shares are of those whose base has a known region."
+    "New models on the Hub that name another as their base, by the month of their creation, once the"
+    " largest number of downloads ever read of them exceeds 5. A model counts for the nearest reviewed"
+    " organization up its line of bases; one with several bases is split evenly. Shares are of those whose"
+    " base has a known region."
 )
 _EVERYONE = "every model on the Hub that names a base, listed or not"
 _PROVISIONAL = (
-    "A month is provisional until its models have been read again 30 days after it ended: the latest may still pass the"
-    " threshold. The month that is still open is left out."
+    "A month is provisional until its models have been read again 30 days after it ended: the latest may"
+    " still pass the threshold. The month that is still open is left out."
 )
 
 
@@ -56,13 +59,15 @@ def _draw_by_region(rows: Sequence[Row], styles: Styler) -> Drawing:
 
 def _tell_by_region(rows: Sequence[Row]) -> str:
     last = _last_final(rows)
-    shares = [(words.region(row["region"]), row["share"]) for row in rows if row["month"] == last and row["share"]]
+    shares = [
+        (words.region(row["region"]), row["share"]) for row in rows if row["month"] == last and row["share"]
+    ]
     held = [row for row in rows if row["share"] is not None]
     first = min(row["month"] for row in held)
     began = [(words.region(row["region"]), row["share"]) for row in held if row["month"] == first]
     return (
-        f"Of the new derivatives of {words.month(last)} with a known base, these regions' models were the base:"
-        f" {leaders(shares)}; in {words.month(first)}: {leaders(began)}."
+        f"Of the new derivatives of {words.month(last)} with a known base, these regions' models were the"
+        f" base: {leaders(shares)}; in {words.month(first)}: {leaders(began)}."
     )
 
 
@@ -116,7 +121,9 @@ def _draw_by_family(rows: Sequence[Row], styles: Styler) -> Drawing:
 
 def _tell_by_family(rows: Sequence[Row]) -> str:
     last = _last_final(rows)
-    shares = [(row["family"], row["share"]) for row in rows if row["month"] == last and row["share"] is not None]
+    shares = [
+        (row["family"], row["share"]) for row in rows if row["month"] == last and row["share"] is not None
+    ]
     peak = max((row for row in rows if row["share"] is not None), key=lambda row: row["share"])
     return (
         f"Most built on in {words.month(last)}: {leaders(shares)}. The largest share of any month is"
@@ -194,12 +201,16 @@ def _tell_by_threshold(rows: Sequence[Row]) -> str:
     last = _last_final(rows)
     parts = []
     for region in HEADLINE:
-        of = {row["threshold"]: row["share"] for row in rows if (row["month"], row["region"]) == (last, region)}
+        of = {
+            row["threshold"]: row["share"] for row in rows if (row["month"], row["region"]) == (last, region)
+        }
         if all(of.get(key) is not None for key in ("0", "5", "50")):
             parts.append(
-                f"{words.region(region)} {words.percent(of['0'])}, {words.percent(of['5'])} and {words.percent(of['50'])}"
+                f"{words.region(region)} {words.percent(of['0'])}, {words.percent(of['5'])} and"
+                f" {words.percent(of['50'])}"
             )
-    return f"Shares of {words.month(last)} with more than 0, 5 and 50 downloads: {'; '.join(parts) or 'none known'}."
+    told = "; ".join(parts) or "none known"
+    return f"Shares of {words.month(last)} with more than 0, 5 and 50 downloads: {told}."
 
 
 DERIVATIVES_BY_THRESHOLD = Figure(
@@ -258,20 +269,29 @@ def _by_size(rows: Sequence[Row], key: str) -> list[str]:
 
 def _draw_by_pair(rows: Sequence[Row], styles: Styler) -> Drawing:
     del styles
-    x = charts.alt.X(
+    x = alt.X(
         field="base_country",
         type="nominal",
         sort=_by_size(rows, "base_country"),
-        axis=charts.alt.Axis(title="made from a model published in", orient="top", labelAngle=0, labelOverlap=True),
+        axis=alt.Axis(title="made from a model published in", orient="top", labelAngle=0, labelOverlap=True),
     )
-    y = charts.alt.Y(
+    y = alt.Y(
         field="country",
         type="nominal",
         sort=_by_size(rows, "country"),
-        axis=charts.alt.Axis(title="derivative published in"),
+        axis=alt.Axis(title="derivative published in"),
     )
     text = "format(datum.share_of_country, '.0%')"
-    chart = charts.heat(x, y, "share_of_country", _BLUES, _PAIR_COLUMNS, text=text, step=24)
+    chart = charts.heat(
+        len({row["country"] for row in rows}),
+        x,
+        y,
+        "share_of_country",
+        _BLUES,
+        _PAIR_COLUMNS,
+        text=text,
+        step=24,
+    )
     return Drawing([Panel(chart)], [style for _, style in _BLUES])
 
 
@@ -284,9 +304,10 @@ def _tell_by_pair(rows: Sequence[Row]) -> str:
     home = sum(row["new_derivatives"] for row in held if row["country"] == row["base_country"])
     total = sum(row["new_derivatives"] for row in held)
     return (
-        f"Of the derivatives created {span}, the most frequent pair of known countries is {first['country']} building on"
-        f" {first['base_country']} ({words.count(first['new_derivatives'])} models);"
-        f" {words.percent(home / total if total else None)} of the pairs shown stay within one country."
+        f"Of the derivatives created {span}, the most frequent pair of known countries is {first['country']}"
+        f" building on {first['base_country']} ({words.count(first['new_derivatives'])} models);"
+        f" {words.percent(home / total if total else None)} of the derivatives between known countries stay"
+        " at home."
     )
 
 
@@ -295,9 +316,11 @@ DERIVATIVES_BY_COUNTRY_PAIR = Figure(
     title="Who builds on whom",
     question="Publishers of which country build on models of which other country?",
     definition=(
-        f"{_RULE} Summed over the newest twelve months for the ten countries that publish most derivatives and the ten"
-        " most built on; each row adds to one over all bases. Most people who publish derivatives name no country:"
-        " they stand as unknown."
+        "New models on the Hub that name another as their base, once the largest number of downloads ever"
+        " read of them exceeds 5, over the newest twelve closed months: the country of who publishes them,"
+        " against that of the nearest reviewed organization up their line of bases. The ten countries that"
+        " publish most and the ten most built on; each row adds to one over all bases. Most people who"
+        " publish derivatives name no country: they stand as unknown."
     ),
     model_set=_EVERYONE,
     source="hub",

@@ -24,12 +24,13 @@ from atom_dagster.report.figures._shared import (
 )
 
 _CUMULATIVE = (
-    "The Hub's all-time counter at the end of each month, read or interpolated between readings at most 120 days"
-    " apart, and summed over the models; models deleted since keep their last value."
+    "The Hub's all-time counter at the end of each month, read or interpolated between readings at most 120"
+    " days apart, and summed over the models; models deleted since keep their last value."
 )
 _MONTHLY = (
-    "Downloads between the first and the last instant of the month, from the all-time counter where it is known and"
-    " from 30-day windows near the month's end otherwise, summed over the models that could be measured."
+    "Downloads between the first and the last instant of the month, from the all-time counter where it is"
+    " known and from 30-day windows near the month's end otherwise, summed over the models that could be"
+    " measured."
 )
 _FLAGS = """\
     case
@@ -157,7 +158,9 @@ CUMULATIVE_BY_ORGANIZATION = Figure(
     id="cumulative_by_organization",
     title="Cumulative downloads by organization",
     question="Which organizations' open models have been downloaded most so far?",
-    definition=f"{_CUMULATIVE} An organization is the lab; several Hub namespaces may belong to one. The ten largest.",
+    definition=(
+        f"{_CUMULATIVE} An organization is the lab; several Hub namespaces may belong to one. The ten largest."
+    ),
     model_set=CORE,
     source="hub",
     columns=_ORGANIZATION_CUMULATIVE_COLUMNS,
@@ -218,7 +221,9 @@ def _draw_monthly_by_organization(rows: Sequence[Row], styles: Styler) -> Drawin
 
 def _tell_monthly_by_organization(rows: Sequence[Row]) -> str:
     last = newest(rows, "downloads")
-    of = {key: row["downloads"] for key, row in latest(rows, last, "organization").items() if row["downloads"]}
+    of = {
+        key: row["downloads"] for key, row in latest(rows, last, "organization").items() if row["downloads"]
+    }
     order = sorted(of, key=lambda key: (-of[key], key))
     first, rest = order[0], order[1:9]
     told = f"In {words.month(last)} {first} had {words.count(of[first])} downloads"
@@ -304,11 +309,16 @@ _LARGEST_COLUMNS = (
 def _draw_share_of_largest_size(rows: Sequence[Row], styles: Styler) -> Drawing:
     shown = styles("organization", ranked(rows, "organization", "share_of_size"))
     panels = []
-    for name, title in (("share_of_size", "Share of the month"), ("share_of_size_cumulative", "Share so far")):
+    for name, title in (
+        ("share_of_size", "Share of the month"),
+        ("share_of_size_cumulative", "Share so far"),
+    ):
         if newest(rows, name) is not None:
             y = charts.measure(name, "share of 250B+ downloads", "share")
             panels.append(
-                Panel(charts.lines(y, "organization", shown, _LARGEST_COLUMNS, mark="mark", height=260), title)
+                Panel(
+                    charts.lines(y, "organization", shown, _LARGEST_COLUMNS, mark="mark", height=260), title
+                )
             )
     return Drawing(panels, shown)
 
@@ -316,7 +326,9 @@ def _draw_share_of_largest_size(rows: Sequence[Row], styles: Styler) -> Drawing:
 def _tell_share_of_largest_size(rows: Sequence[Row]) -> str:
     last = newest(rows, "share_of_size")
     of = latest(rows, last, "organization")
-    month = leaders([(key, row["share_of_size"]) for key, row in of.items() if row["share_of_size"] is not None])
+    month = leaders(
+        [(key, row["share_of_size"]) for key, row in of.items() if row["share_of_size"] is not None]
+    )
     told = f"Of the downloads of models with 250 billion or more parameters, {words.month(last)} gave {month}"
     so_far = [
         (key, row["share_of_size_cumulative"])
@@ -331,8 +343,8 @@ SHARE_OF_LARGEST_SIZE = Figure(
     title="Who leads the largest models",
     question="Whose models with 250 billion or more parameters are downloaded?",
     definition=(
-        "Each organization's share of the downloads of models with at least 250 billion total parameters (of a mixture"
-        " of experts all its experts count), in the month and cumulative; the six largest."
+        "Each organization's share of the downloads of models with at least 250 billion total parameters"
+        " (of a mixture of experts all its experts count), in the month and cumulative; the six largest."
     ),
     model_set=CORE,
     source="hub",
@@ -383,7 +395,9 @@ order by largest.month, largest.organization""",
     draw=_draw_share_of_largest_size,
     tell=_tell_share_of_largest_size,
     gap=no_months,
-    remarks=("The report's 47 % for DeepSeek does not say whether it is monthly or cumulative; both are drawn.",),
+    remarks=(
+        "The report's 47 % for DeepSeek does not say whether it is monthly or cumulative; both are drawn.",
+    ),
 )
 
 _SIZE_COLUMNS = (
@@ -419,8 +433,8 @@ def _tell_size_mix(rows: Sequence[Row]) -> str:
     small = sum(of.get(key, 0) for key in ("<1B", "1-5B", "5-10B"))
     large = sum(of.get(key, 0) for key in ("100-250B", "250B+"))
     return (
-        f"In {words.month(last)} models below 10 billion parameters drew {words.percent(small)} of downloads, those of"
-        f" 100 billion or more {words.percent(large)}."
+        f"In {words.month(last)} models below 10 billion parameters drew {words.percent(small)} of"
+        f" downloads, those of 100 billion or more {words.percent(large)}."
     )
 
 
@@ -429,8 +443,8 @@ SIZE_MIX = Figure(
     title="The size mix",
     question="How large are the models that people download?",
     definition=(
-        "Each size class's share of the month's downloads, by total parameters; a model whose size is not known counts"
-        " as unknown. (The report labels the class of 5 to 10 billion “7-9B”.)"
+        "Each size class's share of the month's downloads, by total parameters; a model whose size is not"
+        " known counts as unknown. (The report labels the class of 5 to 10 billion “7-9B”.)"
     ),
     model_set=CORE,
     source="hub",
@@ -454,5 +468,7 @@ order by month, size_bucket""",
     draw=_draw_size_mix,
     tell=_tell_size_mix,
     gap=no_months,
-    remarks=("Months whose classes are unequally covered shift the mix; the table gives each month's coverage.",),
+    remarks=(
+        "Months whose classes are unequally covered shift the mix; the table gives each month's coverage.",
+    ),
 )

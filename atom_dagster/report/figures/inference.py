@@ -13,8 +13,8 @@ from atom_dagster.report.figures._shared import HEADLINE, MONTH, leaders
 
 _SCOPE = "the ten open models with most tokens on OpenRouter in the month"
 _COMPLETE = (
-    "Days the source never served are neither filled nor scaled; hollow points mark months with fewer days. The month"
-    " that is still open is left out."
+    "Days the source never served are neither filled nor scaled; hollow points mark months with fewer days."
+    " The month that is still open is left out."
 )
 _COLUMNS = (
     MONTH,
@@ -45,11 +45,14 @@ def _tell_by_region(rows: Sequence[Row]) -> str:
     last = newest(rows, "share_publisher")
     shares = [(words.region(row["region"]), row["share_publisher"]) for row in rows if row["month"] == last]
     whole = [share for share in shares if share[1]]
-    peak = max((row for row in rows if row["share_publisher"] is not None), key=lambda row: row["share_publisher"])
+    peak = max(
+        (row for row in rows if row["share_publisher"] is not None), key=lambda row: row["share_publisher"]
+    )
     return (
-        f"In {words.month(last)} the tokens of the ten most used open models went to publishers of these regions:"
-        f" {leaders(whole)}. The largest share of any month is that of {words.region(peak['region'])},"
-        f" {words.percent(peak['share_publisher'])} in {words.month(peak['month'])}."
+        f"In {words.month(last)} the tokens of the ten most used open models went to publishers of these"
+        f" regions: {leaders(whole)}. The largest share of any month is that of"
+        f" {words.region(peak['region'])}, {words.percent(peak['share_publisher'])} in"
+        f" {words.month(peak['month'])}."
     )
 
 
@@ -58,8 +61,9 @@ INFERENCE_BY_REGION = Figure(
     title="Inference on open models by region",
     question="Whose open models do people pay to use?",
     definition=(
-        "Tokens of the ten open models most used on OpenRouter in each month, divided by region of their publisher, as"
-        " the report very probably does. A model's variants and dated versions are summed before the ten are chosen."
+        "Tokens of the ten open models most used on OpenRouter in each month, divided by region of their"
+        " publisher, as the report very probably does. A model's variants and dated versions are summed"
+        " before the ten are chosen."
     ),
     model_set=_SCOPE,
     source="openrouter",
@@ -86,7 +90,10 @@ order by month, region""",
     draw=_draw_by_region,
     tell=_tell_by_region,
     gap=_no_tokens,
-    remarks=("Each provider counts tokens with its own tokenizer, so they are not strictly comparable.", _COMPLETE),
+    remarks=(
+        "Each provider counts tokens with its own tokenizer, so they are not strictly comparable.",
+        _COMPLETE,
+    ),
 )
 
 _RULE_COLUMNS = (
@@ -134,11 +141,14 @@ def _tell_by_rule(rows: Sequence[Row]) -> str:
     both = {month: pair for month, pair in of.items() if {"publisher, ten", "base, ten"} <= pair.keys()}
     if not both:
         return "No month has China's share of the ten most used open models under both rules."
-    widest = max(both, key=lambda month: (abs(both[month]["base, ten"] - both[month]["publisher, ten"]), month))
+    widest = max(
+        both, key=lambda month: (abs(both[month]["base, ten"] - both[month]["publisher, ten"]), month)
+    )
     pair = both[widest]
     return (
         f"The rules differ most in {words.month(widest)}: China's share of the ten is"  # type: ignore[arg-type]
-        f" {words.percent(pair['publisher, ten'])} by publisher and {words.percent(pair['base, ten'])} by base."
+        f" {words.percent(pair['publisher, ten'])} by publisher and {words.percent(pair['base, ten'])} by"
+        " base."
     )
 
 
@@ -147,9 +157,9 @@ INFERENCE_BY_PUBLISHER_AND_BASE = Figure(
     title="By publisher or by base?",
     question="How much does the share of tokens depend on the rule?",
     definition=(
-        "The same tokens counted for the region of whoever publishes a model, and for that of the model it was made from;"
-        " and over all open models instead of the ten. The band around the last is what models of unknown openness could"
-        " change."
+        "The same tokens counted for the region of whoever publishes a model, and for that of the model it"
+        " was made from; and over all open models instead of the ten. The band around the last is what"
+        " models of unknown openness could change."
     ),
     model_set=f"{_SCOPE}, and all open models",
     source="openrouter",
@@ -163,11 +173,19 @@ with monthly as (
     where
         region in ('us', 'china', 'eu')
         and not (
-            month = (select max(month) from marts.inference_by_region_monthly) and days_present < days_in_month
+            month = (select max(month) from marts.inference_by_region_monthly)
+            and days_present < days_in_month
         )
 )
 
-select month, region, 'publisher, ten' as rule, share_publisher as share, null as share_low, null as share_high, mark
+select
+    month,
+    region,
+    'publisher, ten' as rule,
+    share_publisher as share,
+    null as share_low,
+    null as share_high,
+    mark
 from monthly
 where scope = 'open_top10'
 union all

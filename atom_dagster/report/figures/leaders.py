@@ -1,4 +1,4 @@
-"""Who stands out: the largest models, new entrants, and how concentrated downloads are.
+"""Who stands out: the largest models, new entrants, how concentrated downloads are, who passed whom.
 
 Belongs here: the report's figures that rank. Does not belong here: totals by key (``downloads``).
 """
@@ -6,6 +6,8 @@ Belongs here: the report's figures that rank. Does not belong here: totals by ke
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+import altair as alt
 
 from atom_dagster.report import charts, words
 from atom_dagster.report.figure import Column, Drawing, Figure, Panel, Row, Styler, newest, ranked
@@ -30,7 +32,9 @@ def _draw_top_models(rows: Sequence[Row], styles: Styler) -> Drawing:
     present = {row["region"] for row in rows}
     shown = styles("region", [key for key in REGION_ORDER if key in present])
     x = charts.across("downloads", "downloads in the month", "count")
-    chart = charts.bars(x, charts.rows_axis("model_id"), "region", shown, _TOP_COLUMNS, mark="mark")
+    chart = charts.bars(
+        len(rows), x, charts.rows_axis("model_id"), "region", shown, _TOP_COLUMNS, mark="mark"
+    )
     return Drawing([Panel(chart)], shown)
 
 
@@ -43,7 +47,8 @@ def _tell_top_models(rows: Sequence[Row]) -> str:
     parts = [f"{sum(row['region'] == key for row in rows)} from {words.region(key)}" for key in by_region]
     return (
         f"{first['model_id']} was the most downloaded model of {words.month(first['month'])}, with"
-        f" {words.count(first['downloads'])} downloads; of the first {words.models(len(rows))}, {words.listed(parts)}."
+        f" {words.count(first['downloads'])} downloads; of the first {words.models(len(rows))},"
+        f" {words.listed(parts)}."
     )
 
 
@@ -52,8 +57,8 @@ TOP_MODELS = Figure(
     title="The most downloaded models",
     question="Which models were downloaded most in the newest month?",
     definition=(
-        "Downloads of each model in the newest closed month; the first twenty. Official precision variants are models of"
-        " their own, as in the registry's list."
+        "Downloads of each model in the newest closed month; the first twenty. Official precision variants"
+        " are models of their own, as in the registry's list."
     ),
     model_set=CORE,
     source="hub",
@@ -131,8 +136,8 @@ NEW_ENTRANTS = Figure(
     title="New entrants",
     question="Which organizations that hardly counted before have gained downloads since?",
     definition=(
-        "Downloads summed from the window's first month on, for organizations that count as entrants of that window; the"
-        " eight largest. The table says how much of it goes to models released since."
+        "Downloads summed from the window's first month on, for organizations that count as entrants of"
+        " that window; the eight largest. The table says how much of it goes to models released since."
     ),
     model_set=CORE,
     source="hub",
@@ -196,7 +201,12 @@ _CONCENTRATION_COLUMNS = (
     Column("coverage", "Coverage", "share"),
     Column("mark", "Mark"),
 )
-_UNITS = (("organization", "Organizations"), ("model", "Models"), ("family", "Families"), ("country", "Countries"))
+_UNITS = (
+    ("organization", "Organizations"),
+    ("model", "Models"),
+    ("family", "Families"),
+    ("country", "Countries"),
+)
 
 
 def _draw_concentration(rows: Sequence[Row], styles: Styler) -> Drawing:
@@ -225,9 +235,9 @@ def _tell_concentration(rows: Sequence[Row]) -> str:
     of = {row["unit"]: row for row in rows if row["month"] == last and row["hhi"] is not None}
     row = of.get("organization") or next(iter(of.values()))
     return (
-        f"In {words.month(last)} the first {row['unit']} drew {words.percent(row['top1_share'])} of downloads, the first"
-        f" five {words.percent(row['top5_share'])} and the first ten {words.percent(row['top10_share'])}; the"
-        f" Herfindahl-Hirschman index stood at {row['hhi']:.2f}."
+        f"In {words.month(last)} the first {row['unit']} drew {words.percent(row['top1_share'])} of"
+        f" downloads, the first five {words.percent(row['top5_share'])} and the first ten"
+        f" {words.percent(row['top10_share'])}; the Herfindahl-Hirschman index stood at {row['hhi']:.2f}."
     )
 
 
@@ -236,8 +246,9 @@ CONCENTRATION = Figure(
     title="Concentration",
     question="How much of the ecosystem hangs on a few?",
     definition=(
-        "The Herfindahl-Hirschman index is the sum of the squared shares of a month's downloads: 1 when one takes all,"
-        " 1/n when n are equal. Beside it the shares of the first, the first five and the first ten."
+        "The Herfindahl-Hirschman index is the sum of the squared shares of a month's downloads: 1 when one"
+        " takes all, 1/n when n are equal. Beside it the shares of the first, the first five and the first"
+        " ten."
     ),
     model_set=CORE,
     source="hub",
@@ -278,4 +289,110 @@ order by monthly.month, monthly.unit""",
     tell=_tell_concentration,
     gap=no_months,
     remarks=("Months of unequal coverage are not comparable; the table gives each month's coverage.",),
+)
+
+_CROSSOVER_COLUMNS = (
+    Column("pair", "Who passed whom"),
+    MONTH,
+    Column("metric", "Metric"),
+    Column("leader", "Passed"),
+    Column("trailer", "Was passed"),
+    Column("occurrence", "Time", "number"),
+    Column("leader_value", "Leader's value", "number"),
+    Column("trailer_value", "Trailer's value", "number"),
+    Column("coverage", "Coverage", "share"),
+)
+_METRICS = (
+    ("downloads_cumulative_by_region", "cumulative downloads by region"),
+    ("downloads_cumulative_by_organization", "cumulative downloads by organization"),
+    ("downloads_cumulative_by_family", "cumulative downloads by family"),
+    ("derivatives_share_by_region", "share of new derivatives by region"),
+)
+
+
+def _draw_crossovers(rows: Sequence[Row], styles: Styler) -> Drawing:
+    del styles
+    present = {row["metric"] for row in rows}
+    shown = charts.points(charts.series([(key, name) for key, name in _METRICS if key in present]))
+    x = charts.months(padding=12)
+    axis = alt.Axis(title=None, labelLimit=200)
+    y = alt.Y(field="pair", type="nominal", sort=None, axis=axis)
+    return Drawing(
+        [Panel(charts.dots(len({row["pair"] for row in rows}), x, y, "metric", shown, _CROSSOVER_COLUMNS))],
+        shown,
+    )
+
+
+def _tell_crossovers(rows: Sequence[Row]) -> str:
+    names = dict(_METRICS)
+    recent = sorted(rows, key=lambda row: (row["month"], row["pair"]), reverse=True)[:3]
+    parts = [
+        f"{row['pair']} in {words.month(row['month'])} ({names.get(row['metric'], row['metric'])})"
+        for row in recent
+    ]
+    return f"The latest of {len(rows)} crossings shown: {'; '.join(parts)}."
+
+
+CROSSOVERS = Figure(
+    id="crossovers",
+    title="Crossings",
+    question="Who passed whom, and when?",
+    definition=(
+        "The first month in which one key's value exceeds another's after having been below it; months in"
+        " which either is unknown do not count. Shown are the six largest organizations and families and"
+        " the three regions, in cumulative downloads and in regions' shares of new derivatives; the fifty"
+        " latest."
+    ),
+    model_set=CORE,
+    source="hub",
+    columns=_CROSSOVER_COLUMNS,
+    sql="""\
+with largest as (
+    (
+        select 'downloads_cumulative_by_organization' as metric, organization as name, null as label
+        from marts.downloads_by_organization_monthly
+        where downloads_cumulative is not null and organization <> 'unknown'
+        qualify dense_rank() over (order by month desc) = 1
+        order by downloads_cumulative desc, organization
+        limit 6
+    )
+    union all
+    (
+        select 'downloads_cumulative_by_family' as metric, family as name, null as label
+        from marts.downloads_by_family_monthly
+        where downloads_cumulative is not null and family <> 'unknown'
+        qualify dense_rank() over (order by month desc) = 1
+        order by downloads_cumulative desc, family
+        limit 6
+    )
+    union all
+    select metrics.metric, regions.name, regions.label
+    from
+        (values ('downloads_cumulative_by_region'), ('derivatives_share_by_region')) as metrics (metric)
+    cross join
+        (values ('us', 'United States'), ('china', 'China'), ('eu', 'Europe')) as regions (name, label)
+)
+
+select
+    coalesce(leader.label, leader.name) || ' passed ' || coalesce(trailer.label, trailer.name) as pair,
+    crossovers.month,
+    crossovers.metric,
+    crossovers.leader,
+    crossovers.trailer,
+    crossovers.occurrence,
+    crossovers.leader_value,
+    crossovers.trailer_value,
+    crossovers.coverage
+from marts.crossovers as crossovers
+inner join largest as leader on crossovers.metric = leader.metric and crossovers.leader = leader.name
+inner join largest as trailer on crossovers.metric = trailer.metric and crossovers.trailer = trailer.name
+order by crossovers.month desc, pair, crossovers.metric
+limit 50""",
+    measure="leader_value",
+    draw=_draw_crossovers,
+    tell=_tell_crossovers,
+    gap=lambda facts: f"No two of the largest cross in a month in which both are known ({facts.model_set}).",
+    remarks=(
+        "A crossing is no more certain than the two values: the table gives both, and the smaller coverage.",
+    ),
 )

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import altair as alt
+
 from atom_dagster.report import charts, words
 from atom_dagster.report.figure import Column, Drawing, Facts, Figure, Panel, Row, Styler
 from atom_dagster.report.figures._shared import CORE, no_ram
 
 _SCORE = (
-    "A model's downloads in its first days after release, divided by those of the baseline of its size class at the same"
-    " age; 1 means on track to be among the ten most downloaded of its size."
+    "A model's downloads in its first days after release, divided by those of the baseline of its size"
+    " class at the same age; 1 means on track to be among the ten most downloaded of its size."
 )
 _NEWEST = """\
 newest as (
@@ -74,15 +76,17 @@ _AROUND_ONE = charts.steps(
 
 
 def _draw_newest(rows: Sequence[Row], styles: Styler) -> Drawing:
-    del styles, rows
-    x = charts.alt.X(
+    del styles
+    x = alt.X(
         field="day",
         type="ordinal",
-        axis=charts.alt.Axis(title="days after release", orient="top", labelAngle=0),
+        axis=alt.Axis(title="days after release", orient="top", labelAngle=0),
     )
     y = charts.rows_axis("model_id")
     text = "format(datum.ram, datum.ram < 10 ? '.2f' : '.0f')"
-    chart = charts.heat(x, y, "ram", _AROUND_ONE, _NEWEST_COLUMNS, text=text, step=24)
+    chart = charts.heat(
+        len({row["model_id"] for row in rows}), x, y, "ram", _AROUND_ONE, _NEWEST_COLUMNS, text=text, step=24
+    )
     return Drawing([Panel(chart)], [style for _, style in _AROUND_ONE])
 
 
@@ -105,10 +109,10 @@ RAM_NEWEST = Figure(
     title="The newest models against their class",
     question="Which young models are on track to be among the ten most downloaded of their size?",
     definition=(
-        f"{_SCORE} The baseline is the newest frozen one: the tenth-largest model of the class at that age, from readings"
-        " up to its snapshot. Of the models released in the last 270 days the twenty-five most downloaded, at most three"
-        " of an organization and without precision variants, newest first. A score is"
-        " given only if its upper bound is at most three times its lower one."
+        f"{_SCORE} The baseline is the newest frozen one: the tenth-largest model of the class at that age,"
+        " from readings up to its snapshot. Of the models released in the last 270 days the twenty-five"
+        " most downloaded, at most three of an organization and without precision variants, newest first. A"
+        " score is given only if its upper bound is at most three times its lower one."
     ),
     model_set=CORE,
     source="hub",
@@ -161,7 +165,15 @@ def _draw_by_baseline(rows: Sequence[Row], styles: Styler) -> Drawing:
     x = charts.across("ram", "RAM on day 30", "ratio", is_log=True)
     y = charts.rows_axis("model_id")
     chart = charts.dots(
-        x, y, "baseline", shown, _BASELINE_COLUMNS, bounds=("ram_low", "ram_high"), rule=1, step=24
+        len({row["model_id"] for row in rows}),
+        x,
+        y,
+        "baseline",
+        shown,
+        _BASELINE_COLUMNS,
+        bounds=("ram_low", "ram_high"),
+        rule=1,
+        step=24,
     )
     return Drawing([Panel(chart)], shown)
 
@@ -172,7 +184,8 @@ def _tell_by_baseline(rows: Sequence[Row]) -> str:
         if row["ram"] is not None:
             of.setdefault(row["baseline"], []).append(row["ram"])
     parts = [
-        f"{sum(value >= 1 for value in values)} of {len(values)} under {name}" for name, values in sorted(of.items())
+        f"{sum(value >= 1 for value in values)} of {len(values)} under {name}"
+        for name, values in sorted(of.items())
     ]
     return f"On day 30, models at 1 or more: {words.listed(parts)}."
 
@@ -182,9 +195,9 @@ RAM_BY_BASELINE = Figure(
     title="The same models under each baseline",
     question="How much does a score depend on the baseline?",
     definition=(
-        f"{_SCORE} The report's first definition divides by the median of the class's top ten, the current one by its"
-        " tenth; a frozen baseline uses readings up to its snapshot only, the rolling one all. Scores under different"
-        " baselines must not be mixed. The lines span each score's bounds."
+        f"{_SCORE} The report's first definition divides by the median of the class's top ten, the current"
+        " one by its tenth; a frozen baseline uses readings up to its snapshot only, the rolling one all."
+        " Scores under different baselines must not be mixed. The lines span each score's bounds."
     ),
     model_set=CORE,
     source="hub",
@@ -248,13 +261,14 @@ def _draw_sensitivity(rows: Sequence[Row], styles: Styler) -> Drawing:
     for day in days:
         x = charts.across("median_ratio", "score ÷ score under the rule", "ratio", is_log=True)
         cases = "".join(f"datum.label === '{key}' ? '{name}' : " for key, name in _VARIANTS.items())
-        y = charts.alt.Y(
+        y = alt.Y(
             field="variant",
             type="nominal",
             sort=list(_VARIANTS),
-            axis=charts.alt.Axis(title=None, labelExpr=f"{cases}datum.label"),
+            axis=alt.Axis(title=None, labelExpr=f"{cases}datum.label"),
         )
         chart = charts.dots(
+            len(present),
             x,
             y,
             "variant",
@@ -282,11 +296,13 @@ def _tell_sensitivity(rows: Sequence[Row]) -> str:
 RAM_SENSITIVITY = Figure(
     id="ram_sensitivity",
     title="What if the rule were another?",
-    question="How does a score move when the class is measured at another place, or its members are counted otherwise?",
+    question=(
+        "How does a score move when the class is measured at another place, or its members are counted otherwise?"
+    ),
     definition=(
-        "Each model's score under a variant, divided by its score under the current rule on the newest data (the tenth of"
-        " its class). Points are medians over models, lines reach from the tenth to the ninetieth percentile; the table"
-        " says how many models a variant carries across 1."
+        "Each model's score under a variant, divided by its score under the current rule on the newest data"
+        " (the tenth of its class). Points are medians over models, lines reach from the tenth to the"
+        " ninetieth percentile; the table says how many models a variant carries across 1."
     ),
     model_set=CORE,
     source="hub",
@@ -323,19 +339,21 @@ _BACKTEST_COLUMNS = (
     Column("models_out_of_sample", "Out of sample", "count"),
     Column("null_reason", "Why missing"),
 )
-_BANDS = ("<0.5", "0.5-1", "1-2", "2+")
+_BANDS = {"<0.5": "below 0.5", "0.5-1": "from 0.5 to 1", "1-2": "from 1 to 2", "2+": "at 2 or more"}
 
 
 def _draw_backtest(rows: Sequence[Row], styles: Styler) -> Drawing:
     del styles
     outcomes = sorted({row["later_day"] for row in rows if row["hit_rate"] is not None})
-    shown = charts.series([(name, name.replace("_", " ")) for name in sorted({row["baseline"] for row in rows})])
-    x = charts.alt.X(
+    shown = charts.series(
+        [(name, name.replace("_", " ")) for name in sorted({row["baseline"] for row in rows})]
+    )
+    x = alt.X(
         field="ram_band",
         type="ordinal",
         sort=list(_BANDS),
-        scale=charts.alt.Scale(domain=list(_BANDS)),
-        axis=charts.alt.Axis(title="score on day 30", labelAngle=0),
+        scale=alt.Scale(domain=list(_BANDS)),
+        axis=alt.Axis(title="score on day 30", labelAngle=0),
     )
     panels = []
     for day in outcomes:
@@ -359,11 +377,14 @@ def _tell_backtest(rows: Sequence[Row]) -> str:
     last = max(row["later_day"] for row in held)
     name = sorted({row["baseline"] for row in held if row["later_day"] == last})[-1]
     parts = [
-        f"{words.percent(row['hit_rate'])} of {words.models(row['models'])} at {row['ram_band']}"
+        f"{words.percent(row['hit_rate'])} of {words.models(row['models'])} {_BANDS[row['ram_band']]}"
         for row in held
         if row["later_day"] == last and row["baseline"] == name
     ]
-    return f"Under {name}, in the top ten of their class on day {last}, by their score on day 30: {words.listed(parts)}."
+    return (
+        f"Under {name}, in the top ten of their class on day {last}, by their score on day 30:"
+        f" {words.listed(parts)}."
+    )
 
 
 RAM_BACKTEST = Figure(
@@ -371,9 +392,10 @@ RAM_BACKTEST = Figure(
     title="Does an early score predict?",
     question="How many models with a given score after 30 days are in their class's top ten later?",
     definition=(
-        "Of the models measured both 30 days and 90, 180 or 365 days after release, the share that is among the ten"
-        " largest of its size class at the later age, by the early score; bands are Wilson intervals of 95 %. Models"
-        " released after the baseline's snapshot are out of sample, and counted apart in the table."
+        "Of the models measured both 30 days and 90, 180 or 365 days after release, the share that is among"
+        " the ten largest of its size class at the later age, by the early score; bands are Wilson"
+        " intervals of 95 %. Models released after the baseline's snapshot are out of sample, and counted"
+        " apart in the table."
     ),
     model_set=CORE,
     source="hub",

@@ -1,4 +1,4 @@
-"""How far to trust it: coverage, anomalies, switches, crossings and the report's claims.
+"""How far to trust it: coverage, anomalies, switches and the report's claims.
 
 Belongs here: figures about the measurement itself. Does not belong here: what is measured.
 """
@@ -7,108 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import altair as alt
+
 from atom_dagster.report import charts, words
 from atom_dagster.report.figure import Column, Drawing, Facts, Figure, Panel, Row, Style, Styler, newest
 from atom_dagster.report.figures._shared import CORE, MONTH, REGION_ORDER, no_months
-
-_CROSSOVER_COLUMNS = (
-    Column("pair", "Who passed whom"),
-    MONTH,
-    Column("metric", "Metric"),
-    Column("leader", "Passed"),
-    Column("trailer", "Was passed"),
-    Column("occurrence", "Time", "number"),
-    Column("leader_value", "Leader's value", "number"),
-    Column("trailer_value", "Trailer's value", "number"),
-    Column("coverage", "Coverage", "share"),
-)
-_METRICS = (
-    ("downloads_cumulative_by_region", "cumulative downloads by region"),
-    ("downloads_cumulative_by_organization", "cumulative downloads by organization"),
-    ("downloads_cumulative_by_family", "cumulative downloads by family"),
-    ("derivatives_share_by_region", "share of new derivatives by region"),
-)
-
-
-def _draw_crossovers(rows: Sequence[Row], styles: Styler) -> Drawing:
-    del styles
-    present = {row["metric"] for row in rows}
-    shown = charts.points(charts.series([(key, name) for key, name in _METRICS if key in present]))
-    y = charts.alt.Y(field="pair", type="nominal", sort=None, axis=charts.alt.Axis(title=None))
-    return Drawing([Panel(charts.dots(charts.months(padding=12), y, "metric", shown, _CROSSOVER_COLUMNS))], shown)
-
-
-def _tell_crossovers(rows: Sequence[Row]) -> str:
-    names = dict(_METRICS)
-    recent = sorted(rows, key=lambda row: (row["month"], row["pair"]), reverse=True)[:3]
-    parts = [
-        f"{row['pair']} in {words.month(row['month'])}"
-        f" ({names.get(row['metric'], row['metric'])})"
-        for row in recent
-    ]
-    return f"The latest of {len(rows)} crossings shown: {'; '.join(parts)}."
-
-
-CROSSOVERS = Figure(
-    id="crossovers",
-    title="Crossings",
-    question="Who passed whom, and when?",
-    definition=(
-        "The first month in which one key's value exceeds another's after having been below it; months in which either is"
-        " unknown do not count. Shown are the six largest organizations and families and the three regions, in"
-        " cumulative downloads and in regions' shares of new derivatives; the fifty latest."
-    ),
-    model_set=CORE,
-    source="hub",
-    columns=_CROSSOVER_COLUMNS,
-    sql="""\
-with largest as (
-    (
-        select 'downloads_cumulative_by_organization' as metric, organization as name, null as label
-        from marts.downloads_by_organization_monthly
-        where downloads_cumulative is not null and organization <> 'unknown'
-        qualify dense_rank() over (order by month desc) = 1
-        order by downloads_cumulative desc, organization
-        limit 6
-    )
-    union all
-    (
-        select 'downloads_cumulative_by_family' as metric, family as name, null as label
-        from marts.downloads_by_family_monthly
-        where downloads_cumulative is not null and family <> 'unknown'
-        qualify dense_rank() over (order by month desc) = 1
-        order by downloads_cumulative desc, family
-        limit 6
-    )
-    union all
-    select metrics.metric, regions.name, regions.label
-    from
-        (values ('downloads_cumulative_by_region'), ('derivatives_share_by_region')) as metrics (metric)
-    cross join
-        (values ('us', 'United States'), ('china', 'China'), ('eu', 'Europe')) as regions (name, label)
-)
-
-select
-    coalesce(leader.label, leader.name) || ' passed ' || coalesce(trailer.label, trailer.name) as pair,
-    crossovers.month,
-    crossovers.metric,
-    crossovers.leader,
-    crossovers.trailer,
-    crossovers.occurrence,
-    crossovers.leader_value,
-    crossovers.trailer_value,
-    crossovers.coverage
-from marts.crossovers as crossovers
-inner join largest as leader on crossovers.metric = leader.metric and crossovers.leader = leader.name
-inner join largest as trailer on crossovers.metric = trailer.metric and crossovers.trailer = trailer.name
-order by crossovers.month desc, pair, crossovers.metric
-limit 50""",
-    measure="leader_value",
-    draw=_draw_crossovers,
-    tell=_tell_crossovers,
-    gap=lambda facts: f"No two of the largest cross in a month in which both are known ({facts.model_set}).",
-    remarks=("A crossing is no more certain than the two values: the table gives both, and the smaller coverage.",),
-)
 
 _COVERAGE_COLUMNS = (
     MONTH,
@@ -127,7 +30,9 @@ def _draw_coverage(rows: Sequence[Row], styles: Styler) -> Drawing:
     panels = []
     for name, title in (("coverage", "Of the month's downloads"), ("coverage_cumulative", "Of the counters")):
         y = charts.measure(name, "share measured", "share")
-        panels.append(Panel(charts.lines(y, "region", shown, _COVERAGE_COLUMNS, rule=0.95, height=220), title))
+        panels.append(
+            Panel(charts.lines(y, "region", shown, _COVERAGE_COLUMNS, rule=0.95, height=220), title)
+        )
     return Drawing(panels, shown)
 
 
@@ -137,7 +42,11 @@ def _tell_coverage(rows: Sequence[Row]) -> str:
     full = [
         month
         for month in months
-        if all((row["coverage"] or 0) >= 0.95 for row in closed if row["month"] == month and row["models_expected"])
+        if all(
+            (row["coverage"] or 0) >= 0.95
+            for row in closed
+            if row["month"] == month and row["models_expected"]
+        )
     ]
     if not full:
         return f"None of {len(months)} closed months is covered to 95 % in every region."
@@ -152,8 +61,9 @@ COVERAGE = Figure(
     title="Coverage",
     question="How much of what should have been measured was measured?",
     definition=(
-        "The share of expected downloads that was measured, where a model that is missing stands with its nearest"
-        " measured month; and the share of models whose all-time counter is known. The line lies at 95 %."
+        "The share of expected downloads that was measured, where a model that is missing stands with its"
+        " nearest measured month; and the share of models whose all-time counter is known. The line lies at"
+        " 95 %."
     ),
     model_set=CORE,
     source="hub",
@@ -206,15 +116,16 @@ def _draw_anomalies(rows: Sequence[Row], styles: Styler) -> Drawing:
     names = [*_REASONS, *((key, key.replace("_", " ")) for key in sorted(present - known.keys()))]
     shown = charts.series([(key, name) for key, name in names if key in present])
     x = charts.across("excess_downloads", "downloads above what is typical of the model", "count")
-    chart = charts.bars(x, charts.rows_axis("label"), "anomaly_reason", shown, _ANOMALY_COLUMNS)
+    chart = charts.bars(len(rows), x, charts.rows_axis("label"), "anomaly_reason", shown, _ANOMALY_COLUMNS)
     return Drawing([Panel(chart)], shown)
 
 
 def _tell_anomalies(rows: Sequence[Row]) -> str:
     first = rows[0]
     return (
-        f"The largest is {first['model_id']} in {words.month(first['month'])} ({first['anomaly_reason'].replace('_', ' ')}):"
-        f" {words.count(first['downloads'])} downloads against a typical {words.count(first['typical_downloads'])}."
+        f"The largest is {first['model_id']} in {words.month(first['month'])}"
+        f" ({first['anomaly_reason'].replace('_', ' ')}): {words.count(first['downloads'])} downloads"
+        f" against a typical {words.count(first['typical_downloads'])}."
     )
 
 
@@ -223,10 +134,11 @@ ANOMALIES = Figure(
     title="Anomalies",
     question="Which months of which models should not be taken at face value?",
     definition=(
-        "A model's month is flagged when it is a spike (more than five times the median of its neighbours and above"
-        " 100,000), when a fault of the Hub touches it, or when its counter fell. Typical is the median of the model's"
-        " three nearest unflagged months. The ten largest of each kind; the table gives the month's total with and"
-        " without all flagged months, and what is known of the cause. A flagged month bears a diamond in every figure it touches."
+        "A model's month is flagged when it is a spike (more than five times the median of its neighbours"
+        " and above 100,000), when a fault of the Hub touches it, or when its counter fell. Typical is the"
+        " median of the model's three nearest unflagged months. The ten largest of each kind; the table"
+        " gives the month's total with and without all flagged months, and what is known of the cause. A"
+        " flagged month bears a diamond in every figure it touches."
     ),
     model_set=CORE,
     source="hub",
@@ -268,7 +180,9 @@ order by abs(anomalies.excess_downloads) desc, anomalies.month, anomalies.model_
     draw=_draw_anomalies,
     tell=_tell_anomalies,
     gap=lambda facts: (
-        "No flagged month has unflagged neighbours to compare it with." if facts.has_counters else no_months(facts)
+        "No flagged month has unflagged neighbours to compare it with."
+        if facts.has_counters
+        else no_months(facts)
     ),
 )
 
@@ -281,6 +195,7 @@ _SET_COLUMNS = (
     Column("share_of_core", "Total against core", "share"),
     Column("models_measured", "Models measured", "count"),
     Column("coverage", "Coverage", "share"),
+    Column("null_reason", "Why missing"),
 )
 _SETS = {
     "core": "core (charted list)",
@@ -296,17 +211,21 @@ def _draw_model_sets(rows: Sequence[Row], styles: Styler) -> Drawing:
     present = {row["region"] for row in rows}
     shown = styles("region", [key for key in REGION_ORDER if key in present])
     cases = "".join(f"datum.label === '{key}' ? '{name}' : " for key, name in _SETS.items())
-    y = charts.alt.Y(
+    y = alt.Y(
         field="model_set",
         type="nominal",
         sort=list(_SETS),
-        axis=charts.alt.Axis(title=None, labelExpr=f"{cases}datum.label"),
+        axis=alt.Axis(title=None, labelExpr=f"{cases}datum.label"),
     )
+    lines = len({row["model_set"] for row in rows})
     panels = []
-    for name, title in (("downloads", "Downloads in the month"), ("downloads_cumulative", "Cumulative downloads")):
+    for name, title in (
+        ("downloads", "Downloads in the month"),
+        ("downloads_cumulative", "Cumulative downloads"),
+    ):
         if newest(rows, name) is not None:
             x = charts.across(name, title.lower(), "count")
-            panels.append(Panel(charts.bars(x, y, "region", shown, _SET_COLUMNS), title))
+            panels.append(Panel(charts.bars(lines, x, y, "region", shown, _SET_COLUMNS), title))
     return Drawing(panels, shown)
 
 
@@ -315,7 +234,13 @@ def _tell_model_sets(rows: Sequence[Row]) -> str:
     parts = [
         f"{_SETS.get(key, key)} {words.percent(of[key])}" for key in _SETS if key in of and key != "core"
     ]
-    return f"Against the core list's downloads of {words.month(newest(rows, 'downloads'))}: {words.listed(parts)}."
+    month = words.month(newest(rows, "downloads"))
+    told = f"Against the core list's downloads of {month}: {words.listed(parts)}."
+    missing = sorted({row["model_set"] for row in rows} - of.keys())
+    if missing:
+        names = words.listed([_SETS.get(key, key) for key in missing])
+        told += f" Not built here: {names} (the variable model_set decides which curves a build computes)."
+    return told
 
 
 MODEL_SETS = Figure(
@@ -323,9 +248,10 @@ MODEL_SETS = Figure(
     title="Which models are counted",
     question="How much do the totals depend on the list of models?",
     definition=(
-        "The newest closed month under every disputed reading of the registry: its charted list as it stands, without the"
-        " T5Gemma models its own rule excludes, without the file formats its rule excludes, without official precision"
-        " variants; with its second list; and over every model ever read."
+        "The newest closed month under every disputed reading of the registry: its charted list as it"
+        " stands, without the T5Gemma models its own rule excludes, without the file formats its rule"
+        " excludes, without official precision variants; with its second list; and over every model ever"
+        " read."
     ),
     model_set="six sets side by side",
     source="hub",
@@ -354,7 +280,8 @@ select
     sets.downloads_cumulative,
     totals.total / (select core.total from totals as core where core.model_set = 'core') as share_of_core,
     sets.models_measured,
-    sets.coverage
+    sets.coverage,
+    sets.null_reason
 from sets
 inner join totals using (model_set)
 order by sets.model_set, sets.region""",
@@ -373,6 +300,7 @@ _CLAIM_COLUMNS = (
     Column("published_unit", "Unit"),
     Column("published_on", "Of"),
     Column("measured_month", "Measured for", "month"),
+    Column("comparison", "Compared by"),
     Column("relative_difference", "Difference", "share"),
     Column("tolerance", "Tolerance", "number"),
     Column("verdict", "Verdict"),
@@ -383,7 +311,7 @@ _CLAIM_COLUMNS = (
 )
 _VERDICTS = (
     ("reproduced", "reproduced", charts.GREEN),
-    ("differs", "differs", charts.VERMILION),
+    ("differs", "different", charts.VERMILION),
     ("disputed", "disputed between sources", charts.PURPLE),
     ("not_measurable", "not measurable", charts.GREY),
 )
@@ -391,24 +319,40 @@ _VERDICTS = (
 
 def _draw_claims(rows: Sequence[Row], styles: Styler) -> Drawing:
     del styles
-    present = {row["verdict"] for row in rows if row["relative_difference"] is not None}
+    drawn = [row for row in rows if row["relative_difference"] is not None and row["comparison"] == "value"]
+    present = {row["verdict"] for row in drawn}
     shown = charts.points([Style(key, name, color) for key, name, color in _VERDICTS if key in present])
     if not shown:
         return Drawing([])
-    x = charts.across("relative_difference", "measured ÷ published − 1", "share")
-    y = charts.alt.Y(field="claim_id", type="nominal", sort=None, axis=charts.alt.Axis(title=None))
-    chart = charts.dots(x, y, "verdict", shown, _CLAIM_COLUMNS[:11], rule=0)
+    # Near zero a hundredth matters, far from it only the direction.
+    x = alt.X(
+        field="relative_difference",
+        type="quantitative",
+        scale=alt.Scale(type="symlog", constant=0.01, nice=False, padding=16),
+        axis=alt.Axis(
+            title="measured ÷ published − 1",
+            format=".0%",
+            values=[-1, -0.3, -0.1, -0.03, 0, 0.03, 0.1, 0.3, 1, 3, 10],
+        ),
+    )
+    y = alt.Y(field="statement", type="nominal", sort=None, axis=alt.Axis(title=None))
+    told = [
+        column for column in _CLAIM_COLUMNS if column.name not in {"is_synthetic_agreement", "note", "source"}
+    ]
+    chart = charts.dots(len(drawn), x, y, "verdict", shown, told, where=[("comparison", "value")], rule=0)
     chart = chart.transform_filter("isValid(datum.relative_difference)")
     return Drawing([Panel(chart)], shown)
 
 
 def _tell_claims(rows: Sequence[Row]) -> str:
     counts = [(name, sum(row["verdict"] == key for row in rows)) for key, name, _ in _VERDICTS]
-    told = f"Of {len(rows)} claims: {words.listed([f'{number} {name}' for name, number in counts if number])}."
+    told = (
+        f"Of {len(rows)} claims: {words.listed([f'{number} {name}' for name, number in counts if number])}."
+    )
     if any(row["is_synthetic_agreement"] for row in rows):
         told += (
-            " This is the sample world, calibrated to the report's totals: agreement here proves the machinery, not the"
-            " report."
+            " This is the sample world, calibrated to the report's totals: agreement here proves the"
+            " machinery, not the report."
         )
     return told
 
@@ -423,9 +367,11 @@ CLAIMS = Figure(
     title="The report's claims",
     question="Does this warehouse measure what the report says?",
     definition=(
-        "Each published number beside the same quantity measured here, with a verdict by rule: reproduced within its"
-        " tolerance, differs, disputed where the sources contradict each other, or not measurable from public data. The"
-        " chart shows the relative difference of those with a number."
+        "Each published number beside the same quantity measured here, with a verdict by rule: reproduced"
+        " within its tolerance, differs, disputed where the sources contradict each other, or not"
+        " measurable from public data. The chart shows the relative difference of those that state a"
+        " quantity, on a scale that stretches what lies near zero; months, orders and thresholds stand in"
+        " the table."
     ),
     model_set=CORE,
     source="hub",
@@ -439,6 +385,7 @@ select
     published_unit,
     published_on,
     measured_month,
+    comparison,
     relative_difference,
     tolerance,
     verdict,
@@ -454,4 +401,3 @@ order by claim_id""",
     gap=_no_claims,
     is_table_open=True,
 )
-
