@@ -158,9 +158,7 @@ CUMULATIVE_BY_ORGANIZATION = Figure(
     id="cumulative_by_organization",
     title="Cumulative downloads by organization",
     question="Which organizations' open models have been downloaded most so far?",
-    definition=(
-        f"{_CUMULATIVE} An organization is the lab; several Hub namespaces may belong to one. The ten largest."
-    ),
+    definition=(f"{_CUMULATIVE} An organization is the lab, with all its Hub namespaces. The ten largest."),
     model_set=CORE,
     source="hub",
     columns=_ORGANIZATION_CUMULATIVE_COLUMNS,

@@ -296,9 +296,7 @@ def _tell_sensitivity(rows: Sequence[Row]) -> str:
 RAM_SENSITIVITY = Figure(
     id="ram_sensitivity",
     title="What if the rule were another?",
-    question=(
-        "How does a score move when the class is measured at another place, or its members are counted otherwise?"
-    ),
+    question=("How does a score move when its class is measured at another place, or counted otherwise?"),
     definition=(
         "Each model's score under a variant, divided by its score under the current rule on the newest data"
         " (the tenth of its class). Points are medians over models, lines reach from the tenth to the"
