@@ -115,21 +115,24 @@ def measure(name: str, title: str, kind: str, *, has_log: bool = False, zero: bo
     return alt.Y(field=name, type="quantitative", axis=axis, scale=scale)
 
 
-def colors(key: str, styles: Sequence[Style], title: str | None = None) -> alt.Color:
+def colors(key: str, styles: Sequence[Style], *, is_line: bool = False) -> alt.Color:
     """The colour of a key; its legend appears only in exported pictures, the page has its own."""
     return alt.Color(
         field=key,
         type="nominal",
         scale=alt.Scale(domain=[style.key for style in styles], range=[style.color for style in styles]),
-        legend=legend(styles, title),
+        legend=legend(styles, is_line=is_line),
     )
 
 
-def legend(styles: Sequence[Style], title: str | None = None) -> alt.Legend:
-    """A legend with the keys' names."""
+def legend(styles: Sequence[Style], *, is_line: bool = False) -> alt.Legend:
+    """A legend with the keys' names, and with their dashes where they are lines."""
     names = {style.key: style.label for style in styles if style.key != style.label}
     cases = "".join(f"datum.label === {_text(key)} ? {_text(name)} : " for key, name in names.items())
-    return alt.Legend(title=title, orient="top", columns=6, labelLimit=160, labelExpr=f"{cases}datum.label")
+    look = {"symbolType": "stroke", "symbolSize": 300} if is_line else {}
+    return alt.Legend(
+        title=None, orient="top", columns=6, labelLimit=160, labelExpr=f"{cases}datum.label", **look
+    )
 
 
 def _text(value: str) -> str:
@@ -143,7 +146,7 @@ def dashes(key: str, styles: Sequence[Style]) -> alt.StrokeDash:
         field=key,
         type="nominal",
         scale=alt.Scale(domain=[style.key for style in styles], range=[list(style.dash) for style in styles]),
-        legend=legend(styles),
+        legend=legend(styles, is_line=True),
     )
 
 
@@ -201,7 +204,7 @@ def lines(
     """
     base = chosen(alt.Chart(ROWS), where)
     base = base.transform_filter(alt.FieldOneOfPredicate(field=key, oneOf=[style.key for style in styles]))
-    base = base.encode(x=x or months(), color=colors(key, styles))
+    base = base.encode(x=x or months(), color=colors(key, styles, is_line=True))
     layers: list[Any] = []
     if rule is not None:
         layers.append(

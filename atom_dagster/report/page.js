@@ -251,6 +251,7 @@
       const text = (selector) => this.article.querySelector(selector).textContent.trim();
       const many = this.data.panels.length > 1;
       const width = many ? Math.round((EXPORT_WIDTH - 110) / 2) : EXPORT_WIDTH - 60;
+      const datasets = Object.assign({}, ...this.data.panels.map(({ spec }) => spec.datasets || {}));
       const panels = this.data.panels.map(({ title, spec }) => {
         const panel = themed(spec, { dark: false, scale: this.scale, step: this.monthStep(width) });
         for (const key of ["$schema", "config", "datasets", "params"]) delete panel[key];
@@ -266,7 +267,7 @@
         concat: panels,
         columns: many ? 2 : 1,
         spacing: 28,
-        datasets: { rows: this.rows() },
+        datasets: { ...datasets, rows: this.rows() },
         padding: 16,
       };
       const look = { ...config({ dark: false, narrow: false }), background: LIGHT.paper };

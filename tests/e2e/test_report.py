@@ -217,6 +217,8 @@ def test_figures_are_saved_as_csv_svg_and_png(published: Path, sample: Finished,
         text = "".join(ElementTree.fromstring(files["svg"]).itertext())
         assert f"[Synthetic] {figure.title}" in text
         assert "World: sample" in text
+        on_page = opened.page.locator(f"#{figure.id} .chart svg .mark-rule").count()
+        assert files["svg"].count(b"mark-rule") == on_page, figure.id
         assert files["png"].startswith(b"\x89PNG")
         assert len(files["png"]) > 10_000
     assert opened.complaints == []
