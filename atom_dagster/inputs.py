@@ -75,7 +75,8 @@ def code_digest() -> str:
     """A digest of the package's code and of the dbt project."""
     package = Path(__file__).parent
     digest = hashlib.sha256(project_digest().encode())
-    for file in sorted(package.rglob("*.py")):
+    # The report page's template, style and script lie beside the modules.
+    for file in sorted(path for kind in ("*.py", "*.j2", "*.css", "*.js") for path in package.rglob(kind)):
         digest.update(str(file.relative_to(package)).encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()

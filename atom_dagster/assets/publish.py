@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC
 from importlib.metadata import version
@@ -18,7 +18,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from atom_dagster import __version__, dbt_docs, exports, inputs, rules
+from atom_dagster import __version__, dbt_docs, exports, inputs, report, rules
 from atom_dagster.assets import dbt
 from atom_dagster.pool import WRITER_POOL
 from atom_dagster.preview import markdown_table
@@ -64,13 +64,19 @@ def published_build(home: Path) -> dict[str, Any] | None:
         return None
 
 
-def publish(home: Path, connection: duckdb.DuckDBPyConnection, settings: Settings) -> Build:
+def publish(
+    home: Path,
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    rendered: Callable[[report.Rendered], None] | None = None,
+) -> Build:
     """Evaluate every rule, then make a build of the marts and let readers see it.
 
     Args:
         home: The world's home.
         connection: A writing connection to the warehouse.
         settings: This process's settings.
+        rendered: Is told what the report page shows.
 
     Raises:
         Refused: a blocking rule is violated; what was published stays.
@@ -116,6 +122,10 @@ def publish(home: Path, connection: duckdb.DuckDBPyConnection, settings: Setting
     _write_database(connection, draft, build, verdicts)
     (draft / "build.json").write_text(json.dumps(asdict(build), indent=2) + "\n")
     dbt_docs.write(draft / "docs" / "index.html", dbt.built_manifest(home), connection)
+    page = report.render(draft / "atom.duckdb", draft / "report" / "index.html")
+    if rendered:
+        rendered(page)
+    # Last but the checksums: the card links what lies there.
     exports.write(draft)
     _write_checksums(draft)
     draft.rename(final)
@@ -348,9 +358,10 @@ def publish_asset(upstream: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     )
     def published(context: dg.AssetExecutionContext, home: Home) -> dg.MaterializeResult:
         settings = home.settings
+        pages: list[report.Rendered] = []
         with home.warehouse.writing("publication") as connection:
             try:
-                build = publish(settings.home, connection, settings)
+                build = publish(settings.home, connection, settings, pages.append)
             except Refused as error:
                 raise dg.Failure(
                     description=str(error), metadata={"refused": True}, allow_retries=False
@@ -367,6 +378,11 @@ def publish_asset(upstream: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
                 "synthetic": build.is_synthetic,
                 **({"as_of": build.as_of} if build.as_of else {}),
                 "path": dg.MetadataValue.path(str(settings.home / "published")),
+                "report": dg.MetadataValue.url((settings.home / "published/report/index.html").as_uri()),
+                "figures": pages[0].drawn,
+                "figures_empty": dg.MetadataValue.md(
+                    markdown_table(["figure", "why it has no data"], pages[0].empty.items())
+                ),
                 "dagster/row_count": sum(rows for _, rows in counts),
                 "tables": dg.MetadataValue.md(markdown_table(["table", "rows"], counts)),
             }

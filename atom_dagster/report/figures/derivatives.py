@@ -1,0 +1,388 @@
+"""Derivatives: on whose models others build.
+
+Belongs here: new models by the region, organization, family and country of what they derive from, and by
+the threshold of their own downloads. Does not belong here: downloads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import altair as alt
+
+from atom_dagster.report import charts, words
+from atom_dagster.report.figure import Column, Drawing, Facts, Figure, Panel, Row, Styler, newest
+from atom_dagster.report.figures._shared import DELETED, HEADLINE, MONTH, leaders
+
+_RULE = (
+    "New models on the Hub that name another as their base, by the month of their creation, once the"
+    " largest number of downloads ever read of them exceeds 5. A model counts for the nearest reviewed"
+    " organization up its line of bases; one with several bases is split evenly. Shares are of those whose"
+    " base has a known region."
+)
+_EVERYONE = "every model on the Hub that names a base, listed or not"
+_PROVISIONAL = (
+    "A month is provisional until its models have been read again 30 days after it ended: the latest may"
+    " still pass the threshold. The month that is still open is left out."
+)
+
+
+def _no_children(facts: Facts) -> str:
+    del facts
+    return "No reading of this world names a model that derives from another and has more than 5 downloads."
+
+
+def _last_final(rows: Sequence[Row], measure: str = "share") -> date | None:
+    """The newest month that is no longer provisional; the newest of all where every month is."""
+    final = [row for row in rows if not row["is_provisional"]]
+    return newest(final, measure) or newest(rows, measure)
+
+
+_REGION_COLUMNS = (
+    MONTH,
+    Column("region", "Region of the base"),
+    Column("share", "Share", "share"),
+    Column("new_derivatives", "New derivatives", "number"),
+    Column("share_all", "Share of all, unknown included", "share"),
+    Column("is_provisional", "Provisional", "flag"),
+    Column("mark", "Mark"),
+)
+
+
+def _draw_by_region(rows: Sequence[Row], styles: Styler) -> Drawing:
+    present = {row["region"] for row in rows if row["share"] is not None}
+    shown = styles("region", [key for key in (*HEADLINE, "other") if key in present])
+    y = charts.measure("share", "share of new derivatives", "share")
+    return Drawing([Panel(charts.lines(y, "region", shown, _REGION_COLUMNS, mark="mark"))], shown)
+
+
+def _tell_by_region(rows: Sequence[Row]) -> str:
+    last = _last_final(rows)
+    shares = [
+        (words.region(row["region"]), row["share"]) for row in rows if row["month"] == last and row["share"]
+    ]
+    held = [row for row in rows if row["share"] is not None]
+    first = min(row["month"] for row in held)
+    began = [(words.region(row["region"]), row["share"]) for row in held if row["month"] == first]
+    return (
+        f"Of the new derivatives of {words.month(last)} with a known base, these regions' models were the"
+        f" base: {leaders(shares)}; in {words.month(first)}: {leaders(began)}."
+    )
+
+
+DERIVATIVES_BY_REGION = Figure(
+    id="derivatives_by_region",
+    title="New derivatives by region of their base",
+    question="On which region's models do others build?",
+    definition=_RULE,
+    model_set=_EVERYONE,
+    source="hub",
+    columns=_REGION_COLUMNS,
+    sql="""\
+select
+    month,
+    region,
+    share,
+    new_derivatives,
+    share_all,
+    is_provisional,
+    case when is_provisional then 'provisional' end as mark
+from marts.derivatives_by_region_monthly
+where
+    relation = 'all' and min_downloads = 5 and not community_only
+    and month + interval 1 month <= (select max(observed_on) from marts.observations)
+order by month, region""",
+    measure="share",
+    draw=_draw_by_region,
+    tell=_tell_by_region,
+    gap=_no_children,
+    remarks=(DELETED, _PROVISIONAL),
+)
+
+_FAMILY_COLUMNS = (
+    MONTH,
+    Column("family", "Family of the base"),
+    Column("share", "Share", "share"),
+    Column("new_derivatives", "New derivatives", "number"),
+    Column("is_provisional", "Provisional", "flag"),
+    Column("mark", "Mark"),
+)
+
+
+def _draw_by_family(rows: Sequence[Row], styles: Styler) -> Drawing:
+    total = {row["family"]: 0.0 for row in rows}
+    for row in rows:
+        total[row["family"]] += row["new_derivatives"] or 0
+    shown = styles("family", sorted(total, key=lambda key: (-total[key], key)))
+    y = charts.measure("share", "share of new derivatives", "share")
+    return Drawing([Panel(charts.lines(y, "family", shown, _FAMILY_COLUMNS, mark="mark"))], shown)
+
+
+def _tell_by_family(rows: Sequence[Row]) -> str:
+    last = _last_final(rows)
+    shares = [
+        (row["family"], row["share"]) for row in rows if row["month"] == last and row["share"] is not None
+    ]
+    peak = max((row for row in rows if row["share"] is not None), key=lambda row: row["share"])
+    return (
+        f"Most built on in {words.month(last)}: {leaders(shares)}. The largest share of any month is"
+        f" {peak['family']}'s {words.percent(peak['share'])} of {words.month(peak['month'])}."
+    )
+
+
+DERIVATIVES_BY_FAMILY = Figure(
+    id="derivatives_by_family",
+    title="New derivatives by family of their base",
+    question="On which families of models do others build?",
+    definition=f"{_RULE} The eight families with most derivatives over the whole series.",
+    model_set=_EVERYONE,
+    source="hub",
+    columns=_FAMILY_COLUMNS,
+    sql="""\
+with monthly as (
+    select * from marts.derivatives_by_family_monthly
+    where
+        relation = 'all' and min_downloads = 5 and not community_only and family <> 'unknown'
+        and month + interval 1 month <= (select max(observed_on) from marts.observations)
+),
+
+shown as (
+    select family from monthly
+    where share is not null
+    group by family
+    order by sum(new_derivatives) desc, family
+    limit 8
+)
+
+select
+    month,
+    family,
+    share,
+    new_derivatives,
+    is_provisional,
+    case when is_provisional then 'provisional' end as mark
+from monthly
+inner join shown using (family)
+order by month, family""",
+    measure="share",
+    draw=_draw_by_family,
+    tell=_tell_by_family,
+    gap=_no_children,
+    remarks=(DELETED, _PROVISIONAL),
+)
+
+_THRESHOLD_COLUMNS = (
+    MONTH,
+    Column("region", "Region of the base"),
+    Column("threshold", "Downloads above"),
+    Column("share", "Share", "share"),
+    Column("new_derivatives", "New derivatives", "number"),
+    Column("is_provisional", "Provisional", "flag"),
+    Column("mark", "Mark"),
+)
+
+
+def _draw_by_threshold(rows: Sequence[Row], styles: Styler) -> Drawing:
+    del styles
+    shown = charts.series([("5", "more than 5 (the report's)"), ("0", "more than 0"), ("50", "more than 50")])
+    panels = []
+    for region in HEADLINE:
+        if any(row["region"] == region for row in rows):
+            y = charts.measure("share", "share of new derivatives", "share")
+            chart = charts.lines(
+                y, "threshold", shown, _THRESHOLD_COLUMNS, mark="mark", where=[("region", region)], height=240
+            )
+            panels.append(Panel(chart, words.REGIONS[region]))
+    return Drawing(panels, shown)
+
+
+def _tell_by_threshold(rows: Sequence[Row]) -> str:
+    last = _last_final(rows)
+    parts = []
+    for region in HEADLINE:
+        of = {
+            row["threshold"]: row["share"] for row in rows if (row["month"], row["region"]) == (last, region)
+        }
+        if all(of.get(key) is not None for key in ("0", "5", "50")):
+            parts.append(
+                f"{words.region(region)} {words.percent(of['0'])}, {words.percent(of['5'])} and"
+                f" {words.percent(of['50'])}"
+            )
+    told = "; ".join(parts) or "none known"
+    return f"Shares of {words.month(last)} with more than 0, 5 and 50 downloads: {told}."
+
+
+DERIVATIVES_BY_THRESHOLD = Figure(
+    id="derivatives_by_threshold",
+    title="Does the threshold decide?",
+    question="How much do the derivative shares depend on the rule of more than 5 downloads?",
+    definition=f"{_RULE} Here also for more than 0 and more than 50 downloads.",
+    model_set=_EVERYONE,
+    source="hub",
+    columns=_THRESHOLD_COLUMNS,
+    sql="""\
+select
+    month,
+    region,
+    cast(min_downloads as varchar) as threshold,
+    share,
+    new_derivatives,
+    is_provisional,
+    case when is_provisional then 'provisional' end as mark
+from marts.derivatives_by_region_monthly
+where
+    relation = 'all' and not community_only and region in ('us', 'china', 'eu')
+    and month + interval 1 month <= (select max(observed_on) from marts.observations)
+order by month, region, min_downloads""",
+    measure="share",
+    draw=_draw_by_threshold,
+    tell=_tell_by_threshold,
+    gap=_no_children,
+    remarks=(DELETED, _PROVISIONAL),
+)
+
+_PAIR_COLUMNS = (
+    Column("country", "Publisher of the derivative"),
+    Column("base_country", "Publisher of the base"),
+    Column("new_derivatives", "New derivatives", "number"),
+    Column("share_of_country", "Share of the country's derivatives", "share"),
+    Column("first_month", "From", "day"),
+    Column("last_month", "To", "day"),
+)
+_BLUES = charts.steps(
+    (0.02, "below 2%", "#f3f7fb"),
+    (0.1, "2 to 10%", "#dbe8f4"),
+    (0.25, "10 to 25%", "#bdd7ec"),
+    (0.5, "25 to 50%", "#93c1e2"),
+    (0.5, "50% and above", "#6aabd8"),
+)
+
+
+def _by_size(rows: Sequence[Row], key: str) -> list[str]:
+    """Countries by their derivatives, most first."""
+    total: dict[str, float] = {}
+    for row in rows:
+        total[row[key]] = total.get(row[key], 0) + row["new_derivatives"]
+    return sorted(total, key=lambda name: (-total[name], name))
+
+
+def _draw_by_pair(rows: Sequence[Row], styles: Styler) -> Drawing:
+    del styles
+    x = alt.X(
+        field="base_country",
+        type="nominal",
+        sort=_by_size(rows, "base_country"),
+        axis=alt.Axis(title="made from a model published in", orient="top", labelAngle=0, labelOverlap=True),
+    )
+    y = alt.Y(
+        field="country",
+        type="nominal",
+        sort=_by_size(rows, "country"),
+        axis=alt.Axis(title="derivative published in"),
+    )
+    text = "format(datum.share_of_country, '.0%')"
+    chart = charts.heat(
+        len({row["country"] for row in rows}),
+        x,
+        y,
+        "share_of_country",
+        _BLUES,
+        _PAIR_COLUMNS,
+        text=text,
+        step=24,
+    )
+    return Drawing([Panel(chart)], [style for _, style in _BLUES])
+
+
+def _tell_by_pair(rows: Sequence[Row]) -> str:
+    held = [row for row in rows if "unknown" not in (row["country"], row["base_country"])]
+    span = f"from {words.month(rows[0]['first_month'])} to {words.month(rows[0]['last_month'])}"
+    if not held:
+        return f"Of the derivatives created {span} no pair of countries is known."
+    first = max(held, key=lambda row: (row["new_derivatives"], row["country"], row["base_country"]))
+    home = sum(row["new_derivatives"] for row in held if row["country"] == row["base_country"])
+    total = sum(row["new_derivatives"] for row in held)
+    return (
+        f"Of the derivatives created {span}, the most frequent pair of known countries is {first['country']}"
+        f" building on {first['base_country']} ({words.count(first['new_derivatives'])} models);"
+        f" {words.percent(home / total if total else None)} of the derivatives between known countries stay"
+        " at home."
+    )
+
+
+DERIVATIVES_BY_COUNTRY_PAIR = Figure(
+    id="derivatives_by_country_pair",
+    title="Who builds on whom",
+    question="Publishers of which country build on models of which other country?",
+    definition=(
+        "New models on the Hub that name another as their base, once the largest number of downloads ever"
+        " read of them exceeds 5, over the newest twelve closed months: the country of who publishes them,"
+        " against that of the nearest reviewed organization up their line of bases. The ten countries that"
+        " publish most and the ten most built on; each row adds to one over all bases. Most people who"
+        " publish derivatives name no country: they stand as unknown."
+    ),
+    model_set=_EVERYONE,
+    source="hub",
+    columns=_PAIR_COLUMNS,
+    sql="""\
+with newest as (
+    select max(month) as month from marts.derivatives_by_country_pair_monthly
+    where month + interval 1 month <= (select max(observed_on) from marts.observations)
+),
+
+pairs as (
+    select
+        pairs.country,
+        pairs.base_country,
+        sum(pairs.new_derivatives) as new_derivatives
+    from marts.derivatives_by_country_pair_monthly as pairs
+    cross join newest
+    where
+        pairs.relation = 'all'
+        and pairs.min_downloads = 5
+        and pairs.month > newest.month - interval 12 months
+        and pairs.month <= newest.month
+    group by pairs.country, pairs.base_country
+),
+
+span as (
+    select
+        greatest(min(pairs.month), cast(max(newest.month) - interval 11 months as date)) as first_month,
+        max(newest.month) as last_month
+    from marts.derivatives_by_country_pair_monthly as pairs
+    cross join newest
+),
+
+totals as (
+    select country, sum(new_derivatives) as total from pairs
+    group by country
+    order by total desc, country
+    limit 10
+),
+
+bases as (
+    select base_country from pairs
+    group by base_country
+    order by sum(new_derivatives) desc, base_country
+    limit 10
+)
+
+select
+    pairs.country,
+    pairs.base_country,
+    pairs.new_derivatives,
+    pairs.new_derivatives / nullif(totals.total, 0) as share_of_country,
+    span.first_month,
+    span.last_month
+from pairs
+inner join totals using (country)
+inner join bases using (base_country)
+cross join span
+order by totals.total desc, pairs.country, pairs.new_derivatives desc, pairs.base_country""",
+    measure="share_of_country",
+    draw=_draw_by_pair,
+    tell=_tell_by_pair,
+    gap=_no_children,
+    remarks=(DELETED,),
+)

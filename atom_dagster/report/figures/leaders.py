@@ -1,0 +1,398 @@
+"""Who stands out: the largest models, new entrants, how concentrated downloads are, who passed whom.
+
+Belongs here: the report's figures that rank. Does not belong here: totals by key (``downloads``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+
+from atom_dagster.report import charts, words
+from atom_dagster.report.figure import Column, Drawing, Figure, Panel, Row, Styler, newest, ranked
+from atom_dagster.report.figures._shared import CORE, MONTH, REGION_ORDER, no_months
+
+_TOP_COLUMNS = (
+    Column("place", "Place", "number"),
+    Column("model_id", "Model"),
+    Column("organization", "Organization"),
+    Column("region", "Region"),
+    Column("size_bucket", "Total parameters"),
+    MONTH,
+    Column("downloads", "Downloads", "count"),
+    Column("downloads_cumulative", "Cumulative downloads", "count"),
+    Column("method", "Method"),
+    Column("mark", "Mark"),
+    Column("anomaly_reason", "Anomaly"),
+)
+
+
+def _draw_top_models(rows: Sequence[Row], styles: Styler) -> Drawing:
+    present = {row["region"] for row in rows}
+    shown = styles("region", [key for key in REGION_ORDER if key in present])
+    x = charts.across("downloads", "downloads in the month", "count")
+    chart = charts.bars(
+        len(rows), x, charts.rows_axis("model_id"), "region", shown, _TOP_COLUMNS, mark="mark"
+    )
+    return Drawing([Panel(chart)], shown)
+
+
+def _tell_top_models(rows: Sequence[Row]) -> str:
+    first = rows[0]
+    by_region = sorted(
+        {row["region"] for row in rows},
+        key=lambda key: (-sum(row["region"] == key for row in rows), key),
+    )
+    parts = [f"{sum(row['region'] == key for row in rows)} from {words.region(key)}" for key in by_region]
+    return (
+        f"{first['model_id']} was the most downloaded model of {words.month(first['month'])}, with"
+        f" {words.count(first['downloads'])} downloads; of the first {words.models(len(rows))},"
+        f" {words.listed(parts)}."
+    )
+
+
+TOP_MODELS = Figure(
+    id="top_models",
+    title="The most downloaded models",
+    question="Which models were downloaded most in the newest month?",
+    definition=(
+        "Downloads of each model in the newest closed month; the first twenty. Official precision variants"
+        " are models of their own, as in the registry's list."
+    ),
+    model_set=CORE,
+    source="hub",
+    columns=_TOP_COLUMNS,
+    sql="""\
+with newest as (
+    select max(month) as month from marts.downloads_by_model_monthly
+    where downloads is not null
+)
+
+select
+    row_number() over (order by monthly.downloads desc, monthly.model_id) as place,
+    monthly.model_id,
+    models.organization,
+    models.region,
+    models.size_bucket,
+    monthly.month,
+    monthly.downloads,
+    monthly.downloads_cumulative,
+    monthly.method,
+    case when monthly.is_anomalous then 'anomaly' end as mark,
+    monthly.anomaly_reason
+from marts.downloads_by_model_monthly as monthly
+inner join newest using (month)
+inner join marts.models as models using (model_id)
+where monthly.downloads is not null
+order by place
+limit 20""",
+    measure="downloads",
+    draw=_draw_top_models,
+    tell=_tell_top_models,
+    gap=no_months,
+)
+
+_ENTRANT_COLUMNS = (
+    Column("since", "Window begins", "day"),
+    MONTH,
+    Column("organization", "Organization"),
+    Column("region", "Region"),
+    Column("downloads", "Downloads", "count"),
+    Column("downloads_since", "Since the window began", "count"),
+    Column("downloads_new_models_since", "Of them models released since", "count"),
+    Column("downloads_before", "Cumulative before", "count"),
+    Column("mark", "Mark"),
+)
+
+
+def _draw_new_entrants(rows: Sequence[Row], styles: Styler) -> Drawing:
+    shown = styles("organization", ranked(rows, "organization", "downloads_since"))
+    windows = sorted({row["since"] for row in rows})
+    panels = []
+    for window in windows:
+        y = charts.measure("downloads_since", "downloads since the window began", "count", has_log=True)
+        where = [("since", window.isoformat())]
+        chart = charts.lines(y, "organization", shown, _ENTRANT_COLUMNS, mark="mark", where=where)
+        panels.append(Panel(chart, f"Since {window}" if len(windows) > 1 else None))
+    return Drawing(panels, shown)
+
+
+def _tell_new_entrants(rows: Sequence[Row]) -> str:
+    window = max(row["since"] for row in rows)
+    of_window = [row for row in rows if row["since"] == window]
+    last = newest(of_window, "downloads_since")
+    held = [row for row in of_window if row["month"] == last and row["downloads_since"] is not None]
+    first = sorted(held, key=lambda row: (-row["downloads_since"], row["organization"]))[:3]
+    parts = [f"{row['organization']} {words.count(row['downloads_since'])}" for row in first]
+    return (
+        f"Strongest of the organizations that were small before {window}, up to the end of"
+        f" {words.month(last)}: {words.listed(parts)}."
+    )
+
+
+NEW_ENTRANTS = Figure(
+    id="new_entrants",
+    title="New entrants",
+    question="Which organizations that hardly counted before have gained downloads since?",
+    definition=(
+        "Downloads summed from the window's first month on, for organizations that count as entrants of"
+        " that window; the eight largest. The table says how much of it goes to models released since."
+    ),
+    model_set=CORE,
+    source="hub",
+    columns=_ENTRANT_COLUMNS,
+    sql="""\
+with entrants as (
+    select * from marts.new_entrants_monthly
+    where is_entrant and organization <> 'unknown'
+),
+
+measured as (
+    select * from entrants
+    where downloads_since is not null and null_reason is null
+),
+
+shown as (
+    select since, organization from measured
+    qualify
+        row_number() over (
+            partition by since order by month desc, downloads_since desc, organization
+        ) <= 8
+),
+
+flagged as (
+    select distinct month, organization from marts.anomalies
+)
+
+select
+    entrants.since,
+    entrants.month,
+    entrants.organization,
+    entrants.region,
+    entrants.downloads,
+    entrants.downloads_since,
+    entrants.downloads_new_models_since,
+    entrants.downloads_before,
+    case when flagged.month is not null then 'anomaly' end as mark
+from entrants
+inner join shown using (since, organization)
+left join flagged using (month, organization)
+where entrants.month <= (select max(month) from measured)
+order by entrants.since, entrants.month, entrants.organization""",
+    measure="downloads_since",
+    draw=_draw_new_entrants,
+    tell=_tell_new_entrants,
+    gap=lambda facts: (
+        no_months(facts) if not facts.has_counters else "No organization counts as an entrant of a window."
+    ),
+    has_log=True,
+)
+
+_CONCENTRATION_COLUMNS = (
+    MONTH,
+    Column("unit", "Among"),
+    Column("hhi", "Herfindahl-Hirschman index", "number"),
+    Column("top1_share", "First", "share"),
+    Column("top5_share", "First five", "share"),
+    Column("top10_share", "First ten", "share"),
+    Column("share_unattributed", "Not attributed", "share"),
+    Column("keys", "Counted", "count"),
+    Column("coverage", "Coverage", "share"),
+    Column("mark", "Mark"),
+)
+_UNITS = (
+    ("organization", "Organizations"),
+    ("model", "Models"),
+    ("family", "Families"),
+    ("country", "Countries"),
+)
+
+
+def _draw_concentration(rows: Sequence[Row], styles: Styler) -> Drawing:
+    del styles
+    present = {row["unit"] for row in rows}
+    shown = charts.series([unit for unit in _UNITS if unit[0] in present])
+    y = charts.measure("hhi", "HHI (1 = one takes all)", "ratio")
+    panels = [
+        Panel(
+            charts.lines(y, "unit", shown, _CONCENTRATION_COLUMNS, mark="mark", height=240),
+            "Herfindahl-Hirschman index",
+        )
+    ]
+    for name, title in (("top1_share", "Share of the first"), ("top5_share", "Share of the first five")):
+        y = charts.measure(name, "share of the month's downloads", "share")
+        chart = charts.lines(y, "unit", shown, _CONCENTRATION_COLUMNS, mark="mark", height=240)
+        panels.append(Panel(chart, title))
+    y = charts.measure("top10_share", "share of the month's downloads", "share")
+    chart = charts.lines(y, "unit", shown, _CONCENTRATION_COLUMNS, mark="mark", height=240)
+    panels.append(Panel(chart, "Share of the first ten"))
+    return Drawing(panels, shown)
+
+
+def _tell_concentration(rows: Sequence[Row]) -> str:
+    last = newest(rows, "hhi")
+    of = {row["unit"]: row for row in rows if row["month"] == last and row["hhi"] is not None}
+    row = of.get("organization") or next(iter(of.values()))
+    return (
+        f"In {words.month(last)} the first {row['unit']} drew {words.percent(row['top1_share'])} of"
+        f" downloads, the first five {words.percent(row['top5_share'])} and the first ten"
+        f" {words.percent(row['top10_share'])}; the Herfindahl-Hirschman index stood at {row['hhi']:.2f}."
+    )
+
+
+CONCENTRATION = Figure(
+    id="concentration",
+    title="Concentration",
+    question="How much of the ecosystem hangs on a few?",
+    definition=(
+        "The Herfindahl-Hirschman index is the sum of the squared shares of a month's downloads: 1 when one"
+        " takes all, 1/n when n are equal. Beside it the shares of the first, the first five and the first"
+        " ten."
+    ),
+    model_set=CORE,
+    source="hub",
+    columns=_CONCENTRATION_COLUMNS,
+    sql="""\
+with monthly as (
+    select * from marts.downloads_concentration_monthly
+    where measure = 'downloads'
+),
+
+flagged as (
+    select distinct month from marts.anomalies
+)
+
+select
+    monthly.month,
+    monthly.unit,
+    monthly.hhi,
+    monthly.top1_share,
+    monthly.top5_share,
+    monthly.top10_share,
+    monthly.share_unattributed,
+    monthly.keys,
+    monthly.coverage,
+    case
+        when flagged.month is not null then 'anomaly'
+        when monthly.coverage < 0.95 then 'low_coverage'
+    end as mark
+from monthly
+left join flagged using (month)
+where
+    monthly.month between
+    (select min(month) from monthly where hhi is not null)
+    and (select max(month) from monthly where hhi is not null)
+order by monthly.month, monthly.unit""",
+    measure="hhi",
+    draw=_draw_concentration,
+    tell=_tell_concentration,
+    gap=no_months,
+    remarks=("Months of unequal coverage are not comparable; the table gives each month's coverage.",),
+)
+
+_CROSSOVER_COLUMNS = (
+    Column("pair", "Who passed whom"),
+    MONTH,
+    Column("metric", "Metric"),
+    Column("leader", "Passed"),
+    Column("trailer", "Was passed"),
+    Column("occurrence", "Time", "number"),
+    Column("leader_value", "Leader's value", "number"),
+    Column("trailer_value", "Trailer's value", "number"),
+    Column("coverage", "Coverage", "share"),
+)
+_METRICS = (
+    ("downloads_cumulative_by_region", "cumulative downloads by region"),
+    ("downloads_cumulative_by_organization", "cumulative downloads by organization"),
+    ("downloads_cumulative_by_family", "cumulative downloads by family"),
+    ("derivatives_share_by_region", "share of new derivatives by region"),
+)
+
+
+def _draw_crossovers(rows: Sequence[Row], styles: Styler) -> Drawing:
+    del styles
+    present = {row["metric"] for row in rows}
+    shown = charts.points(charts.series([(key, name) for key, name in _METRICS if key in present]))
+    x = charts.months(padding=12)
+    axis = alt.Axis(title=None, labelLimit=200)
+    y = alt.Y(field="pair", type="nominal", sort=None, axis=axis)
+    return Drawing(
+        [Panel(charts.dots(len({row["pair"] for row in rows}), x, y, "metric", shown, _CROSSOVER_COLUMNS))],
+        shown,
+    )
+
+
+def _tell_crossovers(rows: Sequence[Row]) -> str:
+    names = dict(_METRICS)
+    recent = sorted(rows, key=lambda row: (row["month"], row["pair"]), reverse=True)[:3]
+    parts = [
+        f"{row['pair']} in {words.month(row['month'])} ({names.get(row['metric'], row['metric'])})"
+        for row in recent
+    ]
+    return f"The latest of {len(rows)} crossings shown: {'; '.join(parts)}."
+
+
+CROSSOVERS = Figure(
+    id="crossovers",
+    title="Crossings",
+    question="Who passed whom, and when?",
+    definition=(
+        "The first month in which one key's value exceeds another's after having been below it; months in"
+        " which either is unknown do not count. Shown are the six largest organizations and families and"
+        " the three regions, in cumulative downloads and in regions' shares of new derivatives; the fifty"
+        " latest."
+    ),
+    model_set=CORE,
+    source="hub",
+    columns=_CROSSOVER_COLUMNS,
+    sql="""\
+with largest as (
+    (
+        select 'downloads_cumulative_by_organization' as metric, organization as name, null as label
+        from marts.downloads_by_organization_monthly
+        where downloads_cumulative is not null and organization <> 'unknown'
+        qualify dense_rank() over (order by month desc) = 1
+        order by downloads_cumulative desc, organization
+        limit 6
+    )
+    union all
+    (
+        select 'downloads_cumulative_by_family' as metric, family as name, null as label
+        from marts.downloads_by_family_monthly
+        where downloads_cumulative is not null and family <> 'unknown'
+        qualify dense_rank() over (order by month desc) = 1
+        order by downloads_cumulative desc, family
+        limit 6
+    )
+    union all
+    select metrics.metric, regions.name, regions.label
+    from
+        (values ('downloads_cumulative_by_region'), ('derivatives_share_by_region')) as metrics (metric)
+    cross join
+        (values ('us', 'United States'), ('china', 'China'), ('eu', 'Europe')) as regions (name, label)
+)
+
+select
+    coalesce(leader.label, leader.name) || ' passed ' || coalesce(trailer.label, trailer.name) as pair,
+    crossovers.month,
+    crossovers.metric,
+    crossovers.leader,
+    crossovers.trailer,
+    crossovers.occurrence,
+    crossovers.leader_value,
+    crossovers.trailer_value,
+    crossovers.coverage
+from marts.crossovers as crossovers
+inner join largest as leader on crossovers.metric = leader.metric and crossovers.leader = leader.name
+inner join largest as trailer on crossovers.metric = trailer.metric and crossovers.trailer = trailer.name
+order by crossovers.month desc, pair, crossovers.metric
+limit 50""",
+    measure="leader_value",
+    draw=_draw_crossovers,
+    tell=_tell_crossovers,
+    gap=lambda facts: f"No two of the largest cross in a month in which both are known ({facts.model_set}).",
+    remarks=(
+        "A crossing is no more certain than the two values: the table gives both, and the smaller coverage.",
+    ),
+)

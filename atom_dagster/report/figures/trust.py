@@ -1,0 +1,403 @@
+"""How far to trust it: coverage, anomalies, switches and the report's claims.
+
+Belongs here: figures about the measurement itself. Does not belong here: what is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import altair as alt
+
+from atom_dagster.report import charts, words
+from atom_dagster.report.figure import Column, Drawing, Facts, Figure, Panel, Row, Style, Styler, newest
+from atom_dagster.report.figures._shared import CORE, MONTH, REGION_ORDER, no_months
+
+_COVERAGE_COLUMNS = (
+    MONTH,
+    Column("region", "Region"),
+    Column("coverage", "Coverage by downloads", "share"),
+    Column("coverage_cumulative", "Coverage of counters", "share"),
+    Column("models_measured", "Models measured", "count"),
+    Column("models_expected", "Models expected", "count"),
+    Column("null_reason", "Why missing"),
+)
+
+
+def _draw_coverage(rows: Sequence[Row], styles: Styler) -> Drawing:
+    present = {row["region"] for row in rows}
+    shown = styles("region", [key for key in REGION_ORDER if key in present])
+    panels = []
+    for name, title in (("coverage", "Of the month's downloads"), ("coverage_cumulative", "Of the counters")):
+        y = charts.measure(name, "share measured", "share")
+        panels.append(
+            Panel(charts.lines(y, "region", shown, _COVERAGE_COLUMNS, rule=0.95, height=220), title)
+        )
+    return Drawing(panels, shown)
+
+
+def _tell_coverage(rows: Sequence[Row]) -> str:
+    closed = [row for row in rows if row["null_reason"] != "month_open"]
+    months = sorted({row["month"] for row in closed})
+    full = [
+        month
+        for month in months
+        if all(
+            (row["coverage"] or 0) >= 0.95
+            for row in closed
+            if row["month"] == month and row["models_expected"]
+        )
+    ]
+    if not full:
+        return f"None of {len(months)} closed months is covered to 95 % in every region."
+    return (
+        f"{len(full)} of {len(months)} closed months are covered to 95 % in every region, the newest"
+        f" {words.month(full[-1])}."
+    )
+
+
+COVERAGE = Figure(
+    id="coverage",
+    title="Coverage",
+    question="How much of what should have been measured was measured?",
+    definition=(
+        "The share of expected downloads that was measured, where a model that is missing stands with its"
+        " nearest measured month; and the share of models whose all-time counter is known. The line lies at"
+        " 95 %."
+    ),
+    model_set=CORE,
+    source="hub",
+    columns=_COVERAGE_COLUMNS,
+    sql="""\
+select
+    month,
+    region,
+    coverage,
+    coverage_cumulative,
+    models_measured,
+    models_expected,
+    null_reason
+from marts.downloads_by_region_monthly
+where null_reason is distinct from 'month_open'
+order by month, region""",
+    measure="coverage",
+    draw=_draw_coverage,
+    tell=_tell_coverage,
+    gap=no_months,
+)
+
+_ANOMALY_COLUMNS = (
+    Column("label", "Model and month"),
+    MONTH,
+    Column("model_id", "Model"),
+    Column("organization", "Organization"),
+    Column("region", "Region"),
+    Column("anomaly_reason", "What"),
+    Column("downloads", "Downloads", "count"),
+    Column("typical_downloads", "Typical", "count"),
+    Column("excess_downloads", "Excess", "count"),
+    Column("month_downloads", "All downloads of the month", "count"),
+    Column("month_without", "Without anomalies", "count"),
+    Column("known_cause", "Known cause"),
+    Column("known_cause_url", "Source", "link"),
+)
+_REASONS = (
+    ("spike", "spike"),
+    ("hub_fault", "fault of the Hub"),
+    ("reset", "counter began anew"),
+    ("correction", "counter was corrected"),
+)
+
+
+def _draw_anomalies(rows: Sequence[Row], styles: Styler) -> Drawing:
+    del styles
+    known = dict(_REASONS)
+    present = {row["anomaly_reason"] for row in rows}
+    names = [*_REASONS, *((key, key.replace("_", " ")) for key in sorted(present - known.keys()))]
+    shown = charts.series([(key, name) for key, name in names if key in present])
+    x = charts.across("excess_downloads", "downloads above what is typical of the model", "count")
+    chart = charts.bars(len(rows), x, charts.rows_axis("label"), "anomaly_reason", shown, _ANOMALY_COLUMNS)
+    return Drawing([Panel(chart)], shown)
+
+
+def _tell_anomalies(rows: Sequence[Row]) -> str:
+    first = rows[0]
+    return (
+        f"The largest is {first['model_id']} in {words.month(first['month'])}"
+        f" ({first['anomaly_reason'].replace('_', ' ')}): {words.count(first['downloads'])} downloads"
+        f" against a typical {words.count(first['typical_downloads'])}."
+    )
+
+
+ANOMALIES = Figure(
+    id="anomalies",
+    title="Anomalies",
+    question="Which months of which models should not be taken at face value?",
+    definition=(
+        "A model's month is flagged when it is a spike (more than five times the median of its neighbours"
+        " and above 100,000), when a fault of the Hub touches it, or when its counter fell. Typical is the"
+        " median of the model's three nearest unflagged months. The ten largest of each kind; the table"
+        " gives the month's total with and without all flagged months, and what is known of the cause. A"
+        " flagged month bears a diamond in every figure it touches."
+    ),
+    model_set=CORE,
+    source="hub",
+    columns=_ANOMALY_COLUMNS,
+    sql="""\
+with months as (
+    select
+        month,
+        cast(sum(downloads) as bigint) as month_downloads,
+        cast(sum(downloads_without_anomalies) as bigint) as month_without
+    from marts.downloads_by_region_monthly
+    group by month
+)
+
+select
+    anomalies.model_id || ', ' || strftime(anomalies.month, '%Y-%m') as label,
+    anomalies.month,
+    anomalies.model_id,
+    anomalies.organization,
+    anomalies.region,
+    anomalies.anomaly_reason,
+    anomalies.downloads,
+    anomalies.typical_downloads,
+    anomalies.excess_downloads,
+    months.month_downloads,
+    months.month_without,
+    anomalies.known_cause,
+    anomalies.known_cause_url
+from marts.anomalies as anomalies
+left join months using (month)
+where anomalies.excess_downloads is not null
+qualify
+    row_number() over (
+        partition by anomalies.anomaly_reason
+        order by abs(anomalies.excess_downloads) desc, anomalies.month, anomalies.model_id
+    ) <= 10
+order by abs(anomalies.excess_downloads) desc, anomalies.month, anomalies.model_id""",
+    measure="excess_downloads",
+    draw=_draw_anomalies,
+    tell=_tell_anomalies,
+    gap=lambda facts: (
+        "No flagged month has unflagged neighbours to compare it with."
+        if facts.has_counters
+        else no_months(facts)
+    ),
+)
+
+_SET_COLUMNS = (
+    Column("model_set", "Model set"),
+    Column("region", "Region"),
+    MONTH,
+    Column("downloads", "Downloads", "count"),
+    Column("downloads_cumulative", "Cumulative downloads", "count"),
+    Column("share_of_core", "Total against core", "share"),
+    Column("models_measured", "Models measured", "count"),
+    Column("coverage", "Coverage", "share"),
+    Column("null_reason", "Why missing"),
+)
+_SETS = {
+    "core": "core (charted list)",
+    "core_without_t5gemma": "core without T5Gemma",
+    "core_without_formats": "core without GGUF, ONNX …",
+    "core_without_precision_variants": "core without FP8, BF16 …",
+    "core_extra": "core and extra list",
+    "all": "every model read",
+}
+
+
+def _draw_model_sets(rows: Sequence[Row], styles: Styler) -> Drawing:
+    present = {row["region"] for row in rows}
+    shown = styles("region", [key for key in REGION_ORDER if key in present])
+    cases = "".join(f"datum.label === '{key}' ? '{name}' : " for key, name in _SETS.items())
+    y = alt.Y(
+        field="model_set",
+        type="nominal",
+        sort=list(_SETS),
+        axis=alt.Axis(title=None, labelExpr=f"{cases}datum.label"),
+    )
+    lines = len({row["model_set"] for row in rows})
+    panels = []
+    for name, title in (
+        ("downloads", "Downloads in the month"),
+        ("downloads_cumulative", "Cumulative downloads"),
+    ):
+        if newest(rows, name) is not None:
+            x = charts.across(name, title.lower(), "count")
+            panels.append(Panel(charts.bars(lines, x, y, "region", shown, _SET_COLUMNS), title))
+    return Drawing(panels, shown)
+
+
+def _tell_model_sets(rows: Sequence[Row]) -> str:
+    of = {row["model_set"]: row["share_of_core"] for row in rows if row["share_of_core"] is not None}
+    parts = [
+        f"{_SETS.get(key, key)} {words.percent(of[key])}" for key in _SETS if key in of and key != "core"
+    ]
+    month = words.month(newest(rows, "downloads"))
+    told = f"Against the core list's downloads of {month}: {words.listed(parts)}."
+    missing = sorted({row["model_set"] for row in rows} - of.keys())
+    if missing:
+        names = words.listed([_SETS.get(key, key) for key in missing])
+        told += f" Not built here: {names} (the variable model_set decides which curves a build computes)."
+    return told
+
+
+MODEL_SETS = Figure(
+    id="model_sets",
+    title="Which models are counted",
+    question="How much do the totals depend on the list of models?",
+    definition=(
+        "The newest closed month under every disputed reading of the registry: its charted list as it"
+        " stands, without the T5Gemma models its own rule excludes, without the file formats its rule"
+        " excludes, without official precision variants; with its second list; and over every model ever"
+        " read."
+    ),
+    model_set="six sets side by side",
+    source="hub",
+    columns=_SET_COLUMNS,
+    sql="""\
+with newest as (
+    select max(month) as month from marts.downloads_by_model_set_monthly
+    where downloads is not null
+),
+
+sets as (
+    select sets.* from marts.downloads_by_model_set_monthly as sets
+    inner join newest using (month)
+),
+
+totals as (
+    select model_set, cast(sum(downloads) as bigint) as total from sets
+    group by model_set
+)
+
+select
+    sets.model_set,
+    sets.region,
+    sets.month,
+    sets.downloads,
+    sets.downloads_cumulative,
+    totals.total / (select core.total from totals as core where core.model_set = 'core') as share_of_core,
+    sets.models_measured,
+    sets.coverage,
+    sets.null_reason
+from sets
+inner join totals using (model_set)
+order by sets.model_set, sets.region""",
+    measure="downloads",
+    draw=_draw_model_sets,
+    tell=_tell_model_sets,
+    gap=no_months,
+    remarks=("The sets overlap; they are alternatives, not parts of a whole.",),
+)
+
+_CLAIM_COLUMNS = (
+    Column("claim_id", "Claim"),
+    Column("statement", "Statement"),
+    Column("published_value", "Published", "number"),
+    Column("measured_value", "Measured here", "number"),
+    Column("published_unit", "Unit"),
+    Column("published_on", "Of"),
+    Column("measured_month", "Measured for", "month"),
+    Column("comparison", "Compared by"),
+    Column("relative_difference", "Difference", "share"),
+    Column("tolerance", "Tolerance", "number"),
+    Column("verdict", "Verdict"),
+    Column("certainty", "Certainty of the source"),
+    Column("is_synthetic_agreement", "Synthetic", "flag"),
+    Column("note", "Note"),
+    Column("source", "Source"),
+)
+_VERDICTS = (
+    ("reproduced", "reproduced", charts.GREEN),
+    ("differs", "different", charts.VERMILION),
+    ("disputed", "disputed between sources", charts.PURPLE),
+    ("not_measurable", "not measurable", charts.GREY),
+)
+
+
+def _draw_claims(rows: Sequence[Row], styles: Styler) -> Drawing:
+    del styles
+    drawn = [row for row in rows if row["relative_difference"] is not None and row["comparison"] == "value"]
+    present = {row["verdict"] for row in drawn}
+    shown = charts.points([Style(key, name, color) for key, name, color in _VERDICTS if key in present])
+    if not shown:
+        return Drawing([])
+    # Near zero a hundredth matters, far from it only the direction.
+    x = alt.X(
+        field="relative_difference",
+        type="quantitative",
+        scale=alt.Scale(type="symlog", constant=0.01, nice=False, padding=16),
+        axis=alt.Axis(
+            title="measured ÷ published − 1",
+            format=".0%",
+            values=[-1, -0.3, -0.1, -0.03, 0, 0.03, 0.1, 0.3, 1, 3, 10],
+        ),
+    )
+    y = alt.Y(field="statement", type="nominal", sort=None, axis=alt.Axis(title=None))
+    told = [
+        column for column in _CLAIM_COLUMNS if column.name not in {"is_synthetic_agreement", "note", "source"}
+    ]
+    chart = charts.dots(len(drawn), x, y, "verdict", shown, told, where=[("comparison", "value")], rule=0)
+    chart = chart.transform_filter("isValid(datum.relative_difference)")
+    return Drawing([Panel(chart)], shown)
+
+
+def _tell_claims(rows: Sequence[Row]) -> str:
+    counts = [(name, sum(row["verdict"] == key for row in rows)) for key, name, _ in _VERDICTS]
+    told = (
+        f"Of {len(rows)} claims: {words.listed([f'{number} {name}' for name, number in counts if number])}."
+    )
+    if any(row["is_synthetic_agreement"] for row in rows):
+        told += (
+            " This is the sample world, calibrated to the report's totals: agreement here proves the"
+            " machinery, not the report."
+        )
+    return told
+
+
+def _no_claims(facts: Facts) -> str:
+    del facts
+    return "No claim is recorded."
+
+
+CLAIMS = Figure(
+    id="claims",
+    title="The report's claims",
+    question="Does this warehouse measure what the report says?",
+    definition=(
+        "Each published number beside the same quantity measured here, with a verdict by rule: reproduced"
+        " within its tolerance, differs, disputed where the sources contradict each other, or not"
+        " measurable from public data. The chart shows the relative difference of those that state a"
+        " quantity, on a scale that stretches what lies near zero; months, orders and thresholds stand in"
+        " the table."
+    ),
+    model_set=CORE,
+    source="hub",
+    columns=_CLAIM_COLUMNS,
+    sql="""\
+select
+    claim_id,
+    statement,
+    published_value,
+    measured_value,
+    published_unit,
+    published_on,
+    measured_month,
+    comparison,
+    relative_difference,
+    tolerance,
+    verdict,
+    certainty,
+    is_synthetic_agreement,
+    note,
+    source
+from marts.claims
+order by claim_id""",
+    measure="verdict",
+    draw=_draw_claims,
+    tell=_tell_claims,
+    gap=_no_claims,
+    is_table_open=True,
+)

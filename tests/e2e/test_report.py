@@ -1,0 +1,319 @@
+"""The report page in a real Chromium, from disk and without a network.
+
+Screenshots are kept in the folder that REPORT_SCREENSHOTS names, else in pytest's own.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import duckdb
+import pytest
+
+from atom_dagster import report
+from atom_dagster.report import page as report_page
+from atom_dagster.report.figures import FIGURES
+from tests.conftest import Finished
+from tests.unit import _published
+
+LIMIT_BYTES = 6_000_000
+WAIT_MS = 60_000
+DRAWN = "document.documentElement.dataset.report === 'drawn'"
+TABLE = """article => [...article.querySelectorAll('tbody tr')].map(
+    row => [...row.cells].map(cell => cell.dataset.value ?? null))"""
+
+
+@dataclass
+class Opened:
+    """A page in a browser that is offline, what it asked for and what it complained of."""
+
+    page: Any
+    asked: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def table(self, figure_id: str) -> list[list[str | None]]:
+        article = self.page.locator(f"article#{figure_id}")
+        article.locator("details.table").evaluate("details => { details.open = true; }")
+        article.locator("tbody").wait_for(state="attached")
+        return article.evaluate(TABLE)
+
+    def axis(self, figure_id: str, role: str) -> list[str]:
+        """The labels of a chart's axis; ``role`` is x or y."""
+        return self.page.evaluate(
+            """([id, first]) => {
+                const labels = [...document.querySelectorAll(`#${id} .chart svg .role-axis-label text`)];
+                const upright = (label) => label.getAttribute('text-anchor') === 'end';
+                return labels.filter((label) => upright(label) === (first === 'y'))
+                    .map((label) => label.textContent);
+            }""",
+            [figure_id, role],
+        )
+
+
+Opener = Callable[..., Opened]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if os.environ.get("CI"):
+        from playwright.sync_api import sync_playwright
+    else:
+        sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI needs Chromium.")
+        pytest.skip("needs Chromium")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Opener]:
+    contexts = []
+
+    def opened(file: Path, width: int = 1440, scheme: str = "light", timezone: str = "UTC") -> Opened:
+        context = browser.new_context(
+            offline=True,
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            timezone_id=timezone,
+            accept_downloads=True,
+        )
+        contexts.append(context)
+        found = Opened(context.new_page())
+        found.page.on("request", lambda request: found.asked.append(request.url))
+        found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
+        found.page.on(
+            "console",
+            lambda message: found.complaints.append(message.text) if message.type == "error" else None,
+        )
+        found.page.on("dialog", lambda dialog: (found.complaints.append(dialog.message), dialog.dismiss()))
+        found.page.goto(file.resolve().as_uri())
+        found.page.wait_for_function(DRAWN, timeout=WAIT_MS)
+        return found
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def published(sample: Finished) -> Path:
+    return sample.home / "published" / "report" / "index.html"
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    named = os.environ.get("REPORT_SCREENSHOTS")
+    folder = Path(named) if named else tmp_path_factory.mktemp("report")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _same(shown: str | None, value: Any) -> bool:
+    if value is None or shown is None:
+        return value is None and shown is None
+    if isinstance(value, bool):
+        return shown == str(value).lower()
+    if isinstance(value, int | float):
+        return math.isclose(float(shown), value, rel_tol=1e-15)
+    return shown == (value.isoformat() if hasattr(value, "isoformat") else str(value))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_every_figure_is_drawn(
+    published: Path, open_page: Opener, screenshots: Path, width: int, scheme: str
+):
+    assert published.stat().st_size <= LIMIT_BYTES
+    opened = open_page(published, width, scheme)
+    page = opened.page
+    for figure in FIGURES:
+        article = page.locator(f"article#{figure.id}")
+        drawn = article.evaluate(
+            """article => [...article.querySelectorAll('.chart')].map(chart => ({
+                marks: chart.querySelectorAll('svg path, svg rect, svg line, svg text').length,
+                width: chart.querySelector('svg')?.getBoundingClientRect().width ?? 0,
+                room: chart.getBoundingClientRect().width,
+                label: chart.getAttribute('aria-label'),
+            }))"""
+        )
+        assert drawn, f"{figure.id} has no chart"
+        for chart in drawn:
+            assert chart["marks"] > 10, figure.id
+            assert 200 < chart["width"] <= chart["room"] + 1, figure.id
+            assert len(chart["label"]) > 40
+        assert article.get_attribute("data-drawn") == scheme
+    # Nothing sticks out sideways, on a phone either.
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # It sticks to the window, and would cross the long pictures.
+    page.add_style_tag(content=".synthetic { position: static !important; }")
+    page.screenshot(path=screenshots / f"report-{width}-{scheme}.png", full_page=True)
+    for figure in FIGURES:
+        page.locator(f"article#{figure.id}").screenshot(
+            path=screenshots / f"{figure.id}-{width}-{scheme}.png"
+        )
+    assert opened.complaints == []
+    assert opened.asked == [published.resolve().as_uri()]
+
+
+def test_tables_hold_what_the_marts_hold(published: Path, sample: Finished, open_page: Opener):
+    opened = open_page(published)
+    with sample.connect() as connection:
+        for figure in FIGURES:
+            rows = report_page.rows_of(connection, figure)
+            table = opened.table(figure.id)
+            assert len(table) == len(rows) > 0, figure.id
+            for shown, row in zip(table, rows, strict=True):
+                for cell, value in zip(shown, row.values(), strict=True):
+                    assert _same(cell, value), (figure.id, cell, value)
+    # The SQL is the page's own; these are asked of the marts apart from it.
+    regions = sample.rows(
+        "select region, downloads_cumulative from marts.downloads_by_region_monthly"
+        " where month = '2026-03-01'"
+    )
+    table = opened.table("cumulative_by_region")
+    assert {(row[1], int(row[2] or 0)) for row in table if row[0] == "2026-03-01"} == set(regions)
+    [(model,)] = sample.rows(
+        "select model_id from marts.downloads_by_model_monthly where month ="
+        " (select max(month) from marts.downloads_by_model_monthly where downloads is not null)"
+        " order by downloads desc limit 1"
+    )
+    assert opened.table("top_models")[0][1] == model
+    assert opened.page.locator("#top_models tbody td").nth(6).inner_text().replace(",", "").isdigit()
+
+
+def test_figures_are_saved_as_csv_svg_and_png(published: Path, sample: Finished, open_page: Opener):
+    opened = open_page(published, scheme="dark")
+    for figure in FIGURES:
+        files = {}
+        for kind in ("csv", "svg", "png"):
+            with opened.page.expect_download(timeout=WAIT_MS) as waiting:
+                opened.page.locator(f"#{figure.id} [data-save={kind}]").click()
+            assert waiting.value.suggested_filename.startswith(f"atom_sample_{figure.id}_")
+            assert waiting.value.suggested_filename.endswith(f".{kind}")
+            files[kind] = Path(waiting.value.path()).read_bytes()
+        with sample.connect() as connection:
+            rows = report_page.rows_of(connection, figure)
+        lines = list(csv.DictReader(io.StringIO(files["csv"].decode())))
+        assert len(lines) == len(rows)
+        for line, row in zip(lines, rows, strict=True):
+            assert (line["world"], line["is_synthetic"]) == ("sample", "true")
+            for name, value in row.items():
+                assert _same(line[name] or None, value if value != "" else None), (figure.id, name)
+        text = "".join(ElementTree.fromstring(files["svg"]).itertext())
+        assert f"[Synthetic] {figure.title}" in text
+        assert "World: sample" in text
+        on_page = opened.page.locator(f"#{figure.id} .chart svg .mark-rule").count()
+        assert files["svg"].count(b"mark-rule") == on_page, figure.id
+        assert files["png"].startswith(b"\x89PNG")
+        assert len(files["png"]) > 10_000
+    assert opened.complaints == []
+    assert [url for url in opened.asked if not url.startswith(("file:", "blob:"))] == []
+
+
+def test_the_scale_switches(published: Path, open_page: Opener):
+    opened = open_page(published)
+    scaled = [figure.id for figure in FIGURES if figure.has_log]
+    assert "cumulative_by_region" in scaled
+    for figure_id in scaled:
+        linear = opened.axis(figure_id, "y")
+        opened.page.locator(f"#{figure_id} input[value=log]").check()
+        opened.page.wait_for_function(
+            """([id, before]) => {
+                const labels = [...document.querySelectorAll(`#${id} .chart svg .role-axis-label text`)]
+                    .filter((label) => label.getAttribute('text-anchor') === 'end')
+                    .map((label) => label.textContent);
+                return labels.length && JSON.stringify(labels) !== before;
+            }""",
+            arg=[figure_id, json.dumps(linear, separators=(",", ":"), ensure_ascii=False)],
+        )
+        assert "0" in linear
+        assert "0" not in opened.axis(figure_id, "y")
+    assert opened.complaints == []
+
+
+def test_a_key_is_highlighted_by_keyboard(published: Path, open_page: Opener):
+    opened = open_page(published)
+    button = opened.page.locator("#cumulative_by_region .legend button[data-key=us]")
+    lines = "[...document.querySelectorAll('#cumulative_by_region .mark-line path')]"
+    faint = f"{lines}.map(line => line.getAttribute('opacity'))"
+    button.focus()
+    opened.page.keyboard.press("Enter")
+    assert button.get_attribute("aria-pressed") == "true"
+    assert opened.page.evaluate(faint).count("0.12") >= 2
+    opened.page.keyboard.press("Enter")
+    assert button.get_attribute("aria-pressed") == "false"
+    assert opened.page.evaluate(faint).count("0.12") == 0
+
+
+def test_months_are_utc_wherever_the_reader_is(published: Path, open_page: Opener):
+    axes = {}
+    for timezone in ("UTC", "America/Los_Angeles", "Pacific/Auckland"):
+        opened = open_page(published, timezone=timezone)
+        axes[timezone] = opened.axis("cumulative_by_region", "x")
+    assert len(axes["UTC"]) > 5
+    assert axes["UTC"] == axes["America/Los_Angeles"] == axes["Pacific/Auckland"]
+
+
+def test_a_tooltip_tells_the_point(published: Path, open_page: Opener):
+    opened = open_page(published)
+    opened.page.locator("#top_models .chart svg .mark-rect path").first.hover()
+    shown = opened.page.locator("#tip").inner_text()
+    assert opened.table("top_models")[0][1] in shown
+
+
+def test_print_is_light(published: Path, open_page: Opener, screenshots: Path):
+    opened = open_page(published, scheme="dark")
+    state = "[...document.querySelectorAll('article')].map(article => article.dataset.drawn)"
+    opened.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert set(opened.page.evaluate(state)) == {"light"}
+    opened.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert set(opened.page.evaluate(state)) == {"dark"}
+    opened.page.pdf(path=screenshots / "report.pdf", format="A4")
+    assert (screenshots / "report.pdf").read_bytes().startswith(b"%PDF")
+    assert opened.complaints == []
+
+
+def test_a_page_of_real_answers_says_what_it_lacks(recorded: Finished, open_page: Opener, screenshots: Path):
+    file = recorded.home / "published" / "report" / "index.html"
+    opened = open_page(file)
+    text = opened.page.locator("#cumulative_by_region").inner_text()
+    assert "No data: " in text
+    assert "no all-time counter" in text
+    assert opened.page.locator("#inference_by_region .chart svg").count() == 1
+    assert opened.page.locator("#monthly_by_organization .chart svg").count() == 1
+    assert opened.page.locator(".synthetic").count() == 0
+    opened.page.screenshot(path=screenshots / "recorded-1440-light.png", full_page=True)
+    assert opened.complaints == []
+    assert opened.asked == [file.resolve().as_uri()]
+
+
+def test_a_hostile_name_does_nothing(tmp_path: Path, open_page: Opener):
+    file = tmp_path / "report" / "index.html"
+    report.render(_published.write(tmp_path / "atom.duckdb"), file)
+    opened = open_page(file)
+    for figure in FIGURES:
+        opened.table(figure.id)
+    assert _published.HOSTILE in opened.page.locator("#new_entrants tbody").inner_text()
+    assert _published.HOSTILE in opened.page.locator("#new_entrants .legend").inner_text()
+    assert opened.page.evaluate("document.scripts.length") == len(FIGURES) + 3
+    assert opened.complaints == []
+    with duckdb.connect(str(tmp_path / "atom.duckdb"), read_only=True) as connection:
+        assert (
+            len(opened.table("claims"))
+            == connection.execute("select count(*) from marts.claims").fetchone()[0]
+        )
