@@ -141,6 +141,7 @@ def _say_built(settings: Settings, build: dict[str, Any], state: str) -> None:
     if tables and span and span[0]:
         out.print(f"  {tables[0]} marts · {span[2]} models measured · {span[0]:%Y-%m} to {span[1]:%Y-%m}")
     out.print(f"  {short(published)}", soft_wrap=True)
+    out.print(f"  {short(published.parent / 'report' / 'index.html')}", soft_wrap=True)
     for warning in warnings:
         out.print(f"  [yellow]warns[/] {warning}", soft_wrap=True)
     if state.startswith("Still"):
