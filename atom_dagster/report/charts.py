@@ -219,9 +219,10 @@ def lines(
             )
         )
     layers.append(
-        base.mark_line(strokeWidth=2, strokeJoin="round").encode(
-            y=y, strokeDash=dashes(key, styles), opacity=dimmed(key)
-        )
+        # The points show a month whose neighbours are missing; on the line they vanish.
+        base.mark_line(
+            strokeWidth=2, strokeJoin="round", point=alt.OverlayMarkDef(size=9, strokeWidth=0)
+        ).encode(y=y, strokeDash=dashes(key, styles), opacity=dimmed(key))
     )
     if mark is not None:
         layers.append(

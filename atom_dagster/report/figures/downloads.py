@@ -229,6 +229,9 @@ def _tell_monthly_by_organization(rows: Sequence[Row]) -> str:
         together = sum(of[key] for key in rest)
         relation = "more than" if of[first] > together else "against"
         told += f", {relation} the {words.count(together)} of the next {len(rest)} together"
+    linked = sorted({row["organization"] for row in rows if row["is_linked"]})
+    if linked:
+        told += f". Drawn as linked downloads, because a month is covered below 95 %: {words.listed(linked)}"
     return f"{told}."
 
 
@@ -394,7 +397,8 @@ order by largest.month, largest.organization""",
     tell=_tell_share_of_largest_size,
     gap=no_months,
     remarks=(
-        "The report's 47 % for DeepSeek does not say whether it is monthly or cumulative; both are drawn.",
+        "The report's 47 % for DeepSeek does not say whether it is monthly or cumulative; what is known of"
+        " both is drawn.",
     ),
 )
 
