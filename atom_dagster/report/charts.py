@@ -221,7 +221,7 @@ def lines(
     layers.append(
         # The points show a month whose neighbours are missing; on the line they vanish.
         base.mark_line(
-            strokeWidth=2, strokeJoin="round", point=alt.OverlayMarkDef(size=9, strokeWidth=0)
+            strokeWidth=2, strokeJoin="round", point=alt.OverlayMarkDef(size=5, strokeWidth=0)
         ).encode(y=y, strokeDash=dashes(key, styles), opacity=dimmed(key))
     )
     if mark is not None:

@@ -6,6 +6,7 @@ Belongs here: token shares by publisher and by base. Does not belong here: downl
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 from atom_dagster.report import charts, words
 from atom_dagster.report.figure import Column, Drawing, Facts, Figure, Panel, Row, Styler, newest
@@ -153,7 +154,7 @@ def _draw_by_rule(rows: Sequence[Row], styles: Styler) -> Drawing:
 
 def _tell_by_rule(rows: Sequence[Row]) -> str:
     china = [row for row in rows if row["region"] == "china" and row["share"] is not None]
-    of: dict[object, dict[str, float]] = {}
+    of: dict[date, dict[str, float]] = {}
     for row in china:
         of.setdefault(row["month"], {})[row["rule"]] = row["share"]
     both = {month: pair for month, pair in of.items() if {"publisher, ten", "base, ten"} <= pair.keys()}
@@ -164,7 +165,7 @@ def _tell_by_rule(rows: Sequence[Row]) -> str:
     )
     pair = both[widest]
     return (
-        f"The rules differ most in {words.month(widest)}: China's share of the ten is"  # type: ignore[arg-type]
+        f"The rules differ most in {words.month(widest)}: China's share of the ten is"
         f" {words.percent(pair['publisher, ten'])} by publisher and {words.percent(pair['base, ten'])} by"
         " base."
     )
