@@ -129,7 +129,7 @@ def legend(styles: Sequence[Style], *, is_line: bool = False) -> alt.Legend:
     """A legend with the keys' names, and with their dashes where they are lines."""
     names = {style.key: style.label for style in styles if style.key != style.label}
     cases = "".join(f"datum.label === {_text(key)} ? {_text(name)} : " for key, name in names.items())
-    look = {"symbolType": "stroke", "symbolSize": 300} if is_line else {}
+    look: dict[str, Any] = {"symbolType": "stroke", "symbolSize": 300} if is_line else {}
     return alt.Legend(
         title=None, orient="top", columns=6, labelLimit=160, labelExpr=f"{cases}datum.label", **look
     )
@@ -219,9 +219,10 @@ def lines(
             )
         )
     layers.append(
-        base.mark_line(strokeWidth=2, strokeJoin="round").encode(
-            y=y, strokeDash=dashes(key, styles), opacity=dimmed(key)
-        )
+        # The points show a month whose neighbours are missing; on the line they vanish.
+        base.mark_line(
+            strokeWidth=2, strokeJoin="round", point=alt.OverlayMarkDef(size=5, strokeWidth=0)
+        ).encode(y=y, strokeDash=dashes(key, styles), opacity=dimmed(key))
     )
     if mark is not None:
         layers.append(

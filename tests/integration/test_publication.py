@@ -49,6 +49,14 @@ def test_readers_keep_the_build_they_opened(copied):
     assert len([p for p in (home / "builds").iterdir() if p.is_dir()]) == publish.BUILDS_KEPT
 
 
+def test_the_report_page_is_part_of_the_build(copied):
+    home, _ = copied
+    page = home / "published" / "report" / "index.html"
+    digest = hashlib.sha256(page.read_bytes()).hexdigest()
+    assert f"{digest}  report/index.html\n" in (home / "published" / "SHA256SUMS").read_text()
+    assert (home / "published").resolve().name in page.read_text(encoding="utf-8")
+
+
 def test_a_violated_rule_leaves_the_published_build(copied):
     home, settings = copied
     before = (home / "published").resolve()

@@ -95,7 +95,7 @@ _TABLES = {
             date '2025-08-01' as since, month, organization, region, downloads,
             cast(sum(downloads) over (partition by organization order by month) as bigint) as downloads_since,
             cast(0 as bigint) as downloads_new_models_since, cast(9 as bigint) as downloads_before,
-            organization <> 'Qwen' as is_entrant, null_reason
+            organization <> 'Qwen' as is_entrant, 1.0 as coverage_since, null_reason
         from months_of where month >= '2025-08-01'""",
     "marts.downloads_by_model_set_monthly": """
         select

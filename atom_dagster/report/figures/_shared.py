@@ -62,5 +62,7 @@ def latest(rows: Sequence[Row], last: object, key: str) -> dict[str, Row]:
 
 def leaders(shares: Sequence[tuple[str, float]], number: int = 3) -> str:
     """``China 72.7%, the United States 23.6% and Europe 3.3%``: the largest shares, named."""
-    largest = sorted(shares, key=lambda share: (-share[1], share[0]))[:number]
+    largest = sorted((share for share in shares if share[1]), key=lambda share: (-share[1], share[0]))[
+        :number
+    ]
     return listed([f"{name} {percent(share)}" for name, share in largest])

@@ -21,6 +21,20 @@ _RULE = (
     " organization up its line of bases; one with several bases is split evenly. Shares are of those whose"
     " base has a known region."
 )
+# A key without a new derivative in a month has no row there: it is none of those counted, hence 0 of them.
+_MONTHS = """\
+months as (
+    select
+        cast(calendar.month as date) as month,
+        count(monthly.month) > 0 as has_any,
+        count(monthly.share) > 0 as has_known,
+        coalesce(bool_or(monthly.is_provisional), false) as is_provisional
+    from (
+        select unnest(generate_series(min(month), max(month), interval 1 month)) as month from monthly
+    ) as calendar
+    left join monthly on calendar.month = monthly.month
+    group by calendar.month
+)"""
 _EVERYONE = "every model on the Hub that names a base, listed or not"
 _PROVISIONAL = (
     "A month is provisional until its models have been read again 30 days after it ended: the latest may"
@@ -79,20 +93,32 @@ DERIVATIVES_BY_REGION = Figure(
     model_set=_EVERYONE,
     source="hub",
     columns=_REGION_COLUMNS,
-    sql="""\
+    sql=f"""\
+with monthly as (
+    select * from marts.derivatives_by_region_monthly
+    where
+        relation = 'all' and min_downloads = 5 and not community_only
+        and month + interval 1 month <= (select max(observed_on) from marts.observations)
+),
+
+{_MONTHS},
+
+keys as (
+    select distinct region from monthly
+)
+
 select
-    month,
-    region,
-    share,
-    new_derivatives,
-    share_all,
-    is_provisional,
-    case when is_provisional then 'provisional' end as mark
-from marts.derivatives_by_region_monthly
-where
-    relation = 'all' and min_downloads = 5 and not community_only
-    and month + interval 1 month <= (select max(observed_on) from marts.observations)
-order by month, region""",
+    months.month,
+    keys.region,
+    case when keys.region <> 'unknown' and months.has_known then coalesce(monthly.share, 0) end as share,
+    coalesce(monthly.new_derivatives, 0) as new_derivatives,
+    case when months.has_any then coalesce(monthly.share_all, 0) end as share_all,
+    months.is_provisional,
+    case when months.is_provisional then 'provisional' end as mark
+from months
+cross join keys
+left join monthly on months.month = monthly.month and keys.region = monthly.region
+order by months.month, keys.region""",
     measure="share",
     draw=_draw_by_region,
     tell=_tell_by_region,
@@ -139,32 +165,35 @@ DERIVATIVES_BY_FAMILY = Figure(
     model_set=_EVERYONE,
     source="hub",
     columns=_FAMILY_COLUMNS,
-    sql="""\
+    sql=f"""\
 with monthly as (
     select * from marts.derivatives_by_family_monthly
     where
-        relation = 'all' and min_downloads = 5 and not community_only and family <> 'unknown'
+        relation = 'all' and min_downloads = 5 and not community_only
         and month + interval 1 month <= (select max(observed_on) from marts.observations)
 ),
 
-shown as (
+{_MONTHS},
+
+keys as (
     select family from monthly
-    where share is not null
+    where share is not null and family <> 'unknown'
     group by family
     order by sum(new_derivatives) desc, family
     limit 8
 )
 
 select
-    month,
-    family,
-    share,
-    new_derivatives,
-    is_provisional,
-    case when is_provisional then 'provisional' end as mark
-from monthly
-inner join shown using (family)
-order by month, family""",
+    months.month,
+    keys.family,
+    case when months.has_known then coalesce(monthly.share, 0) end as share,
+    coalesce(monthly.new_derivatives, 0) as new_derivatives,
+    months.is_provisional,
+    case when months.is_provisional then 'provisional' end as mark
+from months
+cross join keys
+left join monthly on months.month = monthly.month and keys.family = monthly.family
+order by months.month, keys.family""",
     measure="share",
     draw=_draw_by_family,
     tell=_tell_by_family,
@@ -221,20 +250,45 @@ DERIVATIVES_BY_THRESHOLD = Figure(
     model_set=_EVERYONE,
     source="hub",
     columns=_THRESHOLD_COLUMNS,
-    sql="""\
+    sql=f"""\
+with monthly as (
+    select * from marts.derivatives_by_region_monthly
+    where
+        relation = 'all' and not community_only
+        and month + interval 1 month <= (select max(observed_on) from marts.observations)
+),
+
+{_MONTHS},
+
+keys as (
+    select regions.region, limits.min_downloads
+    from (values ('us'), ('china'), ('eu')) as regions (region)
+    cross join (select distinct min_downloads from monthly) as limits
+),
+
+known as (
+    select month, min_downloads from monthly
+    where share is not null
+    group by month, min_downloads
+)
+
 select
-    month,
-    region,
-    cast(min_downloads as varchar) as threshold,
-    share,
-    new_derivatives,
-    is_provisional,
-    case when is_provisional then 'provisional' end as mark
-from marts.derivatives_by_region_monthly
-where
-    relation = 'all' and not community_only and region in ('us', 'china', 'eu')
-    and month + interval 1 month <= (select max(observed_on) from marts.observations)
-order by month, region, min_downloads""",
+    months.month,
+    keys.region,
+    cast(keys.min_downloads as varchar) as threshold,
+    case when known.month is not null then coalesce(monthly.share, 0) end as share,
+    coalesce(monthly.new_derivatives, 0) as new_derivatives,
+    months.is_provisional,
+    case when months.is_provisional then 'provisional' end as mark
+from months
+cross join keys
+left join known on months.month = known.month and keys.min_downloads = known.min_downloads
+left join monthly
+    on
+        months.month = monthly.month
+        and keys.region = monthly.region
+        and keys.min_downloads = monthly.min_downloads
+order by months.month, keys.region, keys.min_downloads""",
     measure="share",
     draw=_draw_by_threshold,
     tell=_tell_by_threshold,

@@ -7,6 +7,7 @@ Belongs here: the report's download figures. Does not belong here: switches, cov
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 from atom_dagster.report import charts, words
 from atom_dagster.report.figure import Column, Drawing, Figure, Panel, Row, Style, Styler, newest, ranked
@@ -39,17 +40,14 @@ _FLAGS = """\
     end as mark"""
 
 
-def _last_led(rows: Sequence[Row], key: str, measure: str) -> tuple[str, object] | None:
-    """Who leads in the newest month, and since which month without a break."""
-    led: list[tuple[object, str]] = []
+def _last_led(rows: Sequence[Row], key: str, measure: str) -> tuple[str, date]:
+    """Who leads in the newest month with the measure (there is one), and since when without a break."""
+    led: list[tuple[date, str]] = []
     for month in sorted({row["month"] for row in rows}):
         held = [row for row in rows if row["month"] == month and row[measure] is not None]
         if held:
             led.append((month, max(held, key=lambda row: row[measure])[key]))
-    if not led:
-        return None
-    leader = led[-1][1]
-    first = led[-1][0]
+    first, leader = led[-1]
     for month, name in reversed(led):
         if name != leader:
             break
@@ -85,10 +83,8 @@ def _tell_cumulative_by_region(rows: Sequence[Row]) -> str:
         if key in of and of[key]["downloads_cumulative"] is not None
     ]
     told = f"Cumulative downloads at the end of {words.month(last)}: {words.listed(parts)}."
-    led = _last_led(rows, "region", "downloads_cumulative")
-    if led:
-        told += f" {words.REGIONS[led[0]]} has led since {words.month(led[1])}."  # type: ignore[arg-type]
-    return told
+    leader, since = _last_led(rows, "region", "downloads_cumulative")
+    return f"{told} {words.REGIONS.get(leader, leader)} has led since {words.month(since)}."
 
 
 CUMULATIVE_BY_REGION = Figure(
@@ -219,9 +215,8 @@ def _draw_monthly_by_organization(rows: Sequence[Row], styles: Styler) -> Drawin
 
 def _tell_monthly_by_organization(rows: Sequence[Row]) -> str:
     last = newest(rows, "downloads")
-    of = {
-        key: row["downloads"] for key, row in latest(rows, last, "organization").items() if row["downloads"]
-    }
+    newest_rows = latest(rows, last, "organization")
+    of = {key: row["downloads"] for key, row in newest_rows.items() if row["downloads"] is not None}
     order = sorted(of, key=lambda key: (-of[key], key))
     first, rest = order[0], order[1:9]
     told = f"In {words.month(last)} {first} had {words.count(of[first])} downloads"
@@ -229,6 +224,9 @@ def _tell_monthly_by_organization(rows: Sequence[Row]) -> str:
         together = sum(of[key] for key in rest)
         relation = "more than" if of[first] > together else "against"
         told += f", {relation} the {words.count(together)} of the next {len(rest)} together"
+    linked = sorted({row["organization"] for row in rows if row["is_linked"]})
+    if linked:
+        told += f". Drawn as linked downloads, because a month is covered below 95 %: {words.listed(linked)}"
     return f"{told}."
 
 
@@ -394,7 +392,8 @@ order by largest.month, largest.organization""",
     tell=_tell_share_of_largest_size,
     gap=no_months,
     remarks=(
-        "The report's 47 % for DeepSeek does not say whether it is monthly or cumulative; both are drawn.",
+        "The report's 47 % for DeepSeek does not say whether it is monthly or cumulative; what is known of"
+        " both is drawn.",
     ),
 )
 

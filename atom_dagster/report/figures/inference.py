@@ -6,6 +6,7 @@ Belongs here: token shares by publisher and by base. Does not belong here: downl
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 from atom_dagster.report import charts, words
 from atom_dagster.report.figure import Column, Drawing, Facts, Figure, Panel, Row, Styler, newest
@@ -69,23 +70,41 @@ INFERENCE_BY_REGION = Figure(
     source="openrouter",
     columns=_COLUMNS,
     sql="""\
+with monthly as (
+    select * from marts.inference_by_region_monthly
+    where
+        scope = 'open_top10'
+        and not (
+            month = (select max(month) from marts.inference_by_region_monthly)
+            and days_present < days_in_month
+        )
+),
+
+-- a region without a model among the ten has no row: none of their tokens
+months as (
+    select month, any_value(days_present) as days_present, any_value(days_in_month) as days_in_month
+    from monthly
+    group by month
+),
+
+keys as (
+    select distinct region from monthly
+)
+
 select
-    month,
-    region,
-    share_publisher,
-    share,
-    tokens_publisher,
-    tokens,
-    days_present,
-    days_in_month,
-    case when days_present < days_in_month then 'missing_days' end as mark
-from marts.inference_by_region_monthly
-where
-    scope = 'open_top10'
-    and not (
-        month = (select max(month) from marts.inference_by_region_monthly) and days_present < days_in_month
-    )
-order by month, region""",
+    months.month,
+    keys.region,
+    coalesce(monthly.share_publisher, 0) as share_publisher,
+    coalesce(monthly.share, 0) as share,
+    coalesce(monthly.tokens_publisher, 0) as tokens_publisher,
+    coalesce(monthly.tokens, 0) as tokens,
+    months.days_present,
+    months.days_in_month,
+    case when months.days_present < months.days_in_month then 'missing_days' end as mark
+from months
+cross join keys
+left join monthly on months.month = monthly.month and keys.region = monthly.region
+order by months.month, keys.region""",
     measure="share_publisher",
     draw=_draw_by_region,
     tell=_tell_by_region,
@@ -135,7 +154,7 @@ def _draw_by_rule(rows: Sequence[Row], styles: Styler) -> Drawing:
 
 def _tell_by_rule(rows: Sequence[Row]) -> str:
     china = [row for row in rows if row["region"] == "china" and row["share"] is not None]
-    of: dict[object, dict[str, float]] = {}
+    of: dict[date, dict[str, float]] = {}
     for row in china:
         of.setdefault(row["month"], {})[row["rule"]] = row["share"]
     both = {month: pair for month, pair in of.items() if {"publisher, ten", "base, ten"} <= pair.keys()}
@@ -146,7 +165,7 @@ def _tell_by_rule(rows: Sequence[Row]) -> str:
     )
     pair = both[widest]
     return (
-        f"The rules differ most in {words.month(widest)}: China's share of the ten is"  # type: ignore[arg-type]
+        f"The rules differ most in {words.month(widest)}: China's share of the ten is"
         f" {words.percent(pair['publisher, ten'])} by publisher and {words.percent(pair['base, ten'])} by"
         " base."
     )
@@ -166,37 +185,57 @@ INFERENCE_BY_PUBLISHER_AND_BASE = Figure(
     columns=_RULE_COLUMNS,
     sql="""\
 with monthly as (
+    select * from marts.inference_by_region_monthly
+    where not (
+        month = (select max(month) from marts.inference_by_region_monthly)
+        and days_present < days_in_month
+    )
+),
+
+shares as (
     select
-        *,
-        case when days_present < days_in_month then 'missing_days' end as mark
-    from marts.inference_by_region_monthly
-    where
-        region in ('us', 'china', 'eu')
-        and not (
-            month = (select max(month) from marts.inference_by_region_monthly)
-            and days_present < days_in_month
-        )
+        month,
+        region,
+        'publisher, ten' as rule,
+        share_publisher as share,
+        null as share_low,
+        null as share_high
+    from monthly
+    where scope = 'open_top10'
+    union all
+    select month, region, 'base, ten' as rule, share, null as share_low, null as share_high
+    from monthly
+    where scope = 'open_top10'
+    union all
+    select month, region, 'base, all open' as rule, share, share_low, share_high
+    from monthly
+    where scope = 'open_all'
+),
+
+-- a region without a model in a scope has no row: none of its tokens
+months as (
+    select
+        shares.month,
+        shares.rule,
+        case when bool_or(monthly.days_present < monthly.days_in_month) then 'missing_days' end as mark
+    from shares
+    inner join monthly using (month)
+    group by shares.month, shares.rule
 )
 
 select
-    month,
-    region,
-    'publisher, ten' as rule,
-    share_publisher as share,
-    null as share_low,
-    null as share_high,
-    mark
-from monthly
-where scope = 'open_top10'
-union all
-select month, region, 'base, ten' as rule, share, null as share_low, null as share_high, mark
-from monthly
-where scope = 'open_top10'
-union all
-select month, region, 'base, all open' as rule, share, share_low, share_high, mark
-from monthly
-where scope = 'open_all'
-order by month, region, rule""",
+    months.month,
+    regions.region,
+    months.rule,
+    coalesce(shares.share, 0) as share,
+    shares.share_low,
+    shares.share_high,
+    months.mark
+from months
+cross join (values ('us'), ('china'), ('eu')) as regions (region)
+left join shares
+    on months.month = shares.month and months.rule = shares.rule and regions.region = shares.region
+order by months.month, regions.region, months.rule""",
     measure="share",
     draw=_draw_by_rule,
     tell=_tell_by_rule,

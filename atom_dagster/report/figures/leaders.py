@@ -102,6 +102,7 @@ _ENTRANT_COLUMNS = (
     Column("downloads_since", "Since the window began", "count"),
     Column("downloads_new_models_since", "Of them models released since", "count"),
     Column("downloads_before", "Cumulative before", "count"),
+    Column("coverage_since", "Coverage since the window began", "share"),
     Column("mark", "Mark"),
 )
 
@@ -153,11 +154,17 @@ measured as (
     where downloads_since is not null and null_reason is null
 ),
 
+newest as (
+    select since, max(month) as month from measured
+    group by since
+),
+
 shown as (
-    select since, organization from measured
+    select measured.since, measured.organization from measured
+    inner join newest using (since, month)
     qualify
         row_number() over (
-            partition by since order by month desc, downloads_since desc, organization
+            partition by measured.since order by measured.downloads_since desc, measured.organization
         ) <= 8
 ),
 
@@ -174,11 +181,15 @@ select
     entrants.downloads_since,
     entrants.downloads_new_models_since,
     entrants.downloads_before,
-    case when flagged.month is not null then 'anomaly' end as mark
+    entrants.coverage_since,
+    case
+        when flagged.month is not null then 'anomaly'
+        when entrants.coverage_since < 0.95 then 'low_coverage'
+    end as mark
 from entrants
 inner join shown using (since, organization)
 left join flagged using (month, organization)
-where entrants.month <= (select max(month) from measured)
+inner join newest on entrants.since = newest.since and entrants.month <= newest.month
 order by entrants.since, entrants.month, entrants.organization""",
     measure="downloads_since",
     draw=_draw_new_entrants,

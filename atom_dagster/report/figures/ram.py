@@ -283,11 +283,16 @@ def _draw_sensitivity(rows: Sequence[Row], styles: Styler) -> Drawing:
     return Drawing(panels)
 
 
+def _place(variant: str) -> int:
+    """Where a variant stands; one nobody named comes last."""
+    return list(_VARIANTS).index(variant) if variant in _VARIANTS else len(_VARIANTS)
+
+
 def _tell_sensitivity(rows: Sequence[Row]) -> str:
     last = max(row["day"] for row in rows)
     parts = [
         f"{_VARIANTS.get(row['variant'], row['variant'])} {row['median_ratio']:.2f} times"
-        for row in sorted(rows, key=lambda row: list(_VARIANTS).index(row["variant"]))
+        for row in sorted(rows, key=lambda row: _place(row["variant"]))
         if row["day"] == last and row["variant"] != "n10" and row["median_ratio"] is not None
     ]
     return f"Against the rule, the median score on day {last} becomes: {words.listed(parts)}."

@@ -115,7 +115,7 @@ def _draw_anomalies(rows: Sequence[Row], styles: Styler) -> Drawing:
     present = {row["anomaly_reason"] for row in rows}
     names = [*_REASONS, *((key, key.replace("_", " ")) for key in sorted(present - known.keys()))]
     shown = charts.series([(key, name) for key, name in names if key in present])
-    x = charts.across("excess_downloads", "downloads above what is typical of the model", "count")
+    x = charts.across("excess_downloads", "downloads above what is typical", "count")
     chart = charts.bars(len(rows), x, charts.rows_axis("label"), "anomaly_reason", shown, _ANOMALY_COLUMNS)
     return Drawing([Panel(chart)], shown)
 
