@@ -6,7 +6,6 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from atom_dagster.settings import Archive
 from atom_dagster.sources import BadAnswer, Missing, archive, archive_files, archive_listing
 from atom_dagster.sources.archive import Snapshot
 from atom_dagster.sources.archive_listing import anchored, candidates
-from tests.unit._loopback import Asked, Clock, Loopback, Reply, at, endpoints, serving
+from tests.unit._loopback import Asked, Clock, Loopback, Reply, at, endpoints
 
 REPO = "owner/stats"
 COMMITS = f"/api/datasets/{REPO}/commits/main"
@@ -37,17 +36,6 @@ def parquet(columns: dict[str, Any], schema: dict[str, pa.DataType] | None = Non
     sink = io.BytesIO()
     pq.write_table(pa.table(arrays), sink, row_group_size=2)
     return sink.getvalue()
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    with serving() as loopback:
-        yield loopback
-
-
-@pytest.fixture
-def landing(tmp_path: Path) -> Landing:
-    return Landing(tmp_path / "landing")
 
 
 def of_kind(server: Loopback, layout: str) -> Archive:
