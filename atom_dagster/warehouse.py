@@ -206,7 +206,7 @@ def create_raw(connection: duckdb.DuckDBPyConnection) -> None:
             "comment on table raw.loads is"
             " 'Which pulls stand in the raw tables, by source and month, and which reader loaded them.'"
         )
-    if "attempts" not in have:
+    if have.get("attempts") != list(attempts.COLUMNS):
         attempts.create(connection)
 
 
