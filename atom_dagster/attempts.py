@@ -12,11 +12,9 @@ from typing import Literal, Protocol
 
 import duckdb
 
+from atom_dagster.partitions import NO_MONTH
+
 State = Literal["committed", "failed", "not_observable"]
-
-WHOLE_SOURCE = date(1, 1, 1)
-"""Stands for no month: a fault of the source as a whole, such as an archive that cannot be listed."""
-
 
 COLUMNS = {
     "scope": "The dated source, as in raw.loads: hub or openrouter.",
@@ -79,7 +77,7 @@ def record(connection: duckdb.DuckDBPyConnection, scope: str, attempted: Attempt
     rows = [(scope, *row, instant) for row in _rows(attempted)]
     connection.execute("begin")
     try:
-        connection.execute("delete from raw.attempts where scope = ? and month = ?", [scope, WHOLE_SOURCE])
+        connection.execute("delete from raw.attempts where scope = ? and month = ?", [scope, NO_MONTH])
         if rows:
             connection.executemany("insert or replace into raw.attempts values (?, ?, ?, ?, ?)", rows)
         connection.execute("commit")
@@ -97,4 +95,4 @@ def _rows(attempted: Attempted) -> Iterator[tuple[date, State, str | None]]:
     for month, reason in attempted.unobservable.items():
         yield month, "not_observable", reason
     if attempted.errors:
-        yield WHOLE_SOURCE, "failed", " ".join(dict.fromkeys(attempted.errors))
+        yield NO_MONTH, "failed", " ".join(dict.fromkeys(attempted.errors))

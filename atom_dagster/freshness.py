@@ -12,6 +12,7 @@ import duckdb
 
 from atom_dagster import history, rules
 from atom_dagster.checks import result_of, spec_of
+from atom_dagster.partitions import day_spans
 from atom_dagster.resources import Home
 from atom_dagster.settings import Settings
 from atom_dagster.status import max_gap_days
@@ -39,17 +40,6 @@ def missed_days(connection: duckdb.DuckDBPyConnection, since: date, today: date)
     read = {day for (day,) in rows}
     every = (since + timedelta(days=n) for n in range((today - since).days))
     return [day for day in every if day not in read]
-
-
-def day_spans(days: list[date]) -> str:
-    """``2026-03-02 … 2026-03-08, 2026-04-01`` for sorted days."""
-    runs: list[list[date]] = []
-    for day in days:
-        if runs and runs[-1][-1] + timedelta(days=1) == day:
-            runs[-1].append(day)
-        else:
-            runs.append([day])
-    return ", ".join(f"{run[0]} … {run[-1]}" if run[1:] else f"{run[0]}" for run in runs)
 
 
 def no_hole(

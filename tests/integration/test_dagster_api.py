@@ -15,6 +15,7 @@ import pytest
 from atom_dagster import pool
 from atom_dagster.assets import raw
 from atom_dagster.assets.raw import hub_assets
+from atom_dagster.partitions import NO_MONTH
 from atom_dagster.resources import Home, World
 from tests.conftest import Finished, atom_environment
 
@@ -150,7 +151,7 @@ def test_a_manifest_that_cannot_be_read_leaves_its_month_as_it_stands(
             [manifest.parent.name],
         ).fetchall()
     assert ledger == [
-        (date(1, 1, 1), "failed", True),
+        (NO_MONTH, "failed", True),
         (date(2025, 6, 1), "committed", None),
         (date(2025, 7, 1), "failed", True),
     ]
