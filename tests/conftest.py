@@ -131,6 +131,22 @@ def recorded(homes: Path, recorded_answers: Path) -> Finished:
     return finished
 
 
+@pytest.fixture(autouse=True)
+def _no_instance_of_another_test() -> Iterator[None]:
+    """Loading definitions asks the instance opened last, which a context left open may leave dead.
+
+    A context that a test builds (``dg.build_schedule_context``) opens an instance of its own, and closes it
+    at the end of a ``with`` or whenever it is collected.
+    """
+    if "dagster" not in sys.modules:  # nothing was opened, and who needs no Dagster need not wait for it
+        yield
+        return
+    from dagster._core.storage.defs_state.base import set_defs_state_storage
+
+    with set_defs_state_storage(None):
+        yield
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """An empty home."""

@@ -78,9 +78,9 @@ class Year:
                 self._tick(found[name], moment, moment)
 
     def _tick(self, schedule: dg.ScheduleDefinition, scheduled: datetime, at: datetime) -> None:
-        context = dg.build_schedule_context(self.instance, scheduled_execution_time=scheduled)
-        context._instance = self.instance  # else Dagster opens it anew for every tick
-        requests = schedule.evaluate_tick(context).run_requests or []
+        with dg.build_schedule_context(self.instance, scheduled_execution_time=scheduled) as context:
+            context._instance = self.instance  # else Dagster opens it anew for every tick
+            requests = schedule.evaluate_tick(context).run_requests or []
         if not requests:
             self.skipped.append((schedule.name, scheduled))
         keys = [request.run_key for request in requests]
@@ -197,11 +197,11 @@ def _range(first: str, last: str, scheduled: str | None = None) -> dict[str, str
 
 def _asked(instance: dg.DagsterInstance, name: str, at: str) -> list[tuple[str, str]]:
     [schedule] = [schedule for schedule in schedules.schedules(()) if schedule.name == name]
-    context = dg.build_schedule_context(instance, scheduled_execution_time=_at(at))
-    return [
-        (request.tags[history.RANGE_START][:7], request.tags[history.RANGE_END][:7])
-        for request in schedule.evaluate_tick(context).run_requests or []
-    ]
+    with dg.build_schedule_context(instance, scheduled_execution_time=_at(at)) as context:
+        return [
+            (request.tags[history.RANGE_START][:7], request.tags[history.RANGE_END][:7])
+            for request in schedule.evaluate_tick(context).run_requests or []
+        ]
 
 
 def test_without_history_a_schedule_asks_for_its_own_months(instance: dg.DagsterInstance):
