@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -76,10 +79,33 @@ def atom(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedPr
 
 
 def finish(home: Path, *arguments: str, **variables: str) -> Finished:
-    """Run the main job in a home of its own."""
+    """Run the main job in a home of its own; of the workers that want it one runs it, and the others wait."""
     environment = atom_environment(home, **variables)
-    done = atom("run", *arguments, environment=environment)
-    return Finished(home, environment, done.returncode, done.stdout, done.stderr)
+    home.parent.mkdir(parents=True, exist_ok=True)
+    record, session = home.with_name(f"{home.name}.json"), os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    with home.with_name(f"{home.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        told = json.loads(record.read_text()) if session and record.exists() else {}
+        if not told or told["session"] != session:
+            done = atom("run", *arguments, environment=environment)
+            told = {"session": session, "ended": [done.returncode, done.stdout, done.stderr]}
+            record.write_text(json.dumps(told))
+    return Finished(home, environment, *told["ended"])
+
+
+def copy_home(home: Path, to: Path) -> None:
+    """A home of one's own with all that a finished world has; the world's generated files are shared.
+
+    Finished worlds are looked at by all workers at once, so nobody writes to them; only the world grows, by
+    whole files, and ``atom doctor`` tries whether it could write.
+    """
+
+    def left_out(folder: str, _: list[str]) -> set[str]:
+        return {"world", ".doctor"} if Path(folder) == home else set()
+
+    shutil.copytree(home, to, symlinks=True, ignore=left_out)
+    if (home / "world").exists():
+        (to / "world").symlink_to((home / "world").resolve())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -90,10 +116,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Say what one worker runs (``--dist loadgroup``): whole files, whose tests share what fixtures built.
+
+    All that drive a UI go to one: each of them starts servers and waits for them with a deadline.
+    """
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            group = "e2e" if item.path.is_relative_to(ROOT / "tests" / "e2e") else str(item.path)
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def homes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the finished worlds."""
-    return (request.config.getoption("--homes") or tmp_path_factory.mktemp("homes")).resolve()
+    """The folder of the finished worlds, one for all workers."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    return (request.config.getoption("--homes") or shared / "homes").resolve()
 
 
 @pytest.fixture(scope="session")
