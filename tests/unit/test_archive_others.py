@@ -420,12 +420,15 @@ def test_a_file_is_read_in_pieces_and_its_ids_are_kept_as_fingerprints(
     ]
 
 
-@pytest.mark.parametrize("layout", ["folders", "series"])
-def test_a_large_file_fits_in_memory(layout: str) -> None:
+@pytest.mark.parametrize(
+    ("layout", "months", "models", "days_of_the_last"),
+    [("folders", 1, 120_000, 1), ("series", 1, 40_000, 3), ("series", 3, 40_000, 4)],
+)
+def test_a_large_file_fits_in_memory(layout: str, months: int, models: int, days_of_the_last: int) -> None:
     """The whole size is the benchmark's; what grows with a file is measured in its own process."""
-    models = 120_000 if layout == "folders" else 40_000
+    given = ["--layout", layout, "--models", str(models), "--months", str(months)]
     done = subprocess.run(
-        [sys.executable, "bench/archive_memory.py", "--layout", layout, "--models", str(models)],
+        [sys.executable, "bench/archive_memory.py", *given],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -433,5 +436,6 @@ def test_a_large_file_fits_in_memory(layout: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert told["rows"]["hf_models"] == models * (1 if layout == "folders" else 3)
+    assert told["rows"]["hf_models"] == models * days_of_the_last
+    assert layout == "folders" or told["months"] == months
     assert told["peak_mb"] < 500, told
