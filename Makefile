@@ -35,7 +35,7 @@ lint: $(VENV)/.installed ## Lint, type-check, and check that Dagster and dbt loa
 	$(BIN)/dg check defs
 
 test: lint ## Lint, then run every test (dbt's unit tests too)
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup
+	$(BIN)/pytest --numprocesses $(WORKERS)
 
 format: $(VENV)/.installed ## Format the code
 	$(BIN)/ruff format .

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -116,15 +117,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Say what one worker runs (``--dist loadgroup``): whole files, whose tests share what fixtures built.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give a worker whole files, whose tests share what fixtures built, in the order of their names.
 
-    All that drive a UI go to one: each of them starts servers and waits for them with a deadline.
+    All that drive a UI go to one worker: each of them starts servers and waits for them with a deadline.
     """
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            group = "e2e" if item.path.is_relative_to(ROOT / "tests" / "e2e") else str(item.path)
-            item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "tests/e2e" if file.startswith("tests/e2e/") else file
+
+    # The longest files have the fewest tests, and would come last.
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
