@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORLD ?= sample
+# Of the tests; each may build a world, which keeps a core busy.
+WORKERS ?= 2
 
 .PHONY: run test ui lint format clean help
 .DEFAULT_GOAL := help
@@ -33,7 +35,7 @@ lint: $(VENV)/.installed ## Lint, type-check, and check that Dagster and dbt loa
 	$(BIN)/dg check defs
 
 test: lint ## Lint, then run every test (dbt's unit tests too)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(WORKERS)
 
 format: $(VENV)/.installed ## Format the code
 	$(BIN)/ruff format .

@@ -6,26 +6,32 @@ Belongs here: the table ``raw.attempts`` and writing it. Does not belong here: w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Literal, Protocol
 
 import duckdb
 
-from atom_dagster.landing import Pull
+from atom_dagster.partitions import NO_MONTH
 
 State = Literal["committed", "failed", "not_observable"]
 
-WHOLE_SOURCE = date(1, 1, 1)
-"""Stands for no month: a fault of the source as a whole, such as an archive that cannot be listed."""
+COLUMNS = {
+    "scope": "The dated source, as in raw.loads: hub or openrouter.",
+    "month": "First day of the month; 0001-01-01 for a fault of the source as a whole.",
+    "state": "committed, failed or not_observable.",
+    "reason": "Why it is not committed, or what went wrong although it is; NULL when nothing did.",
+    "attempted_at": "UTC instant of the attempt.",
+}
+"""The ledger's columns, in their order, and what they hold."""
 
 
 class Attempted(Protocol):
     """What an attempt at some months came to, as ``assets.raw`` gathers and loads it."""
 
     @property
-    def by_month(self) -> Mapping[date, Sequence[Pull]]:
-        """The pulls of each month that has some."""
+    def by_month(self) -> Collection[date]:
+        """The months that have pulls."""
 
     @property
     def failed(self) -> Mapping[date, str]:
@@ -45,22 +51,16 @@ class Attempted(Protocol):
 
 
 def create(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the ledger if it is missing."""
+    """Create the ledger if it is missing, and bring one of an earlier version up to this one's."""
     connection.execute(
         "create table if not exists raw.attempts (scope varchar, month date, state varchar not null"
         " check (state in ('committed', 'failed', 'not_observable')), reason varchar,"
-        " sources varchar[] not null, attempted_at timestamp not null, primary key (scope, month))"
+        " attempted_at timestamp not null, primary key (scope, month))"
     )
-    comments = {
-        "scope": "The dated source, as in raw.loads: hub or openrouter.",
-        "month": "First day of the month; 0001-01-01 for a fault of the source as a whole.",
-        "state": "committed, failed or not_observable.",
-        "reason": "Why it is not committed, or what went wrong although it is; NULL when nothing did.",
-        "sources": "The sources whose pulls the month was loaded from, sorted.",
-        "attempted_at": "UTC instant of the attempt.",
-    }
+    # No other record could restore the ledger of an earlier version, which named each month's sources.
+    connection.execute("alter table raw.attempts drop column if exists sources")
     connection.execute("comment on table raw.attempts is 'The last attempt at each month, by dated source.'")
-    for column, text in comments.items():
+    for column, text in COLUMNS.items():
         connection.execute(f"comment on column raw.attempts.{column} is '{text}'")
 
 
@@ -77,22 +77,22 @@ def record(connection: duckdb.DuckDBPyConnection, scope: str, attempted: Attempt
     rows = [(scope, *row, instant) for row in _rows(attempted)]
     connection.execute("begin")
     try:
-        connection.execute("delete from raw.attempts where scope = ? and month = ?", [scope, WHOLE_SOURCE])
+        connection.execute("delete from raw.attempts where scope = ? and month = ?", [scope, NO_MONTH])
         if rows:
-            connection.executemany("insert or replace into raw.attempts values (?, ?, ?, ?, ?, ?)", rows)
+            connection.executemany("insert or replace into raw.attempts values (?, ?, ?, ?, ?)", rows)
         connection.execute("commit")
     except BaseException:
         connection.execute("rollback")
         raise
 
 
-def _rows(attempted: Attempted) -> Iterator[tuple[date, State, str | None, list[str]]]:
-    for month, pulls in attempted.by_month.items():
+def _rows(attempted: Attempted) -> Iterator[tuple[date, State, str | None]]:
+    for month in attempted.by_month:
         if month not in attempted.failed:
-            yield month, "committed", attempted.notes.get(month), sorted({pull.source for pull in pulls})
+            yield month, "committed", attempted.notes.get(month)
     for month, reason in attempted.failed.items():
-        yield month, "failed", reason, []
+        yield month, "failed", reason
     for month, reason in attempted.unobservable.items():
-        yield month, "not_observable", reason, []
+        yield month, "not_observable", reason
     if attempted.errors:
-        yield WHOLE_SOURCE, "failed", " ".join(dict.fromkeys(attempted.errors)), []
+        yield NO_MONTH, "failed", " ".join(dict.fromkeys(attempted.errors))

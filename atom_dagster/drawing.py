@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from atom_dagster.partitions import spans
+from atom_dagster.partitions import day_spans, spans
 from atom_dagster.retention import Pruned
 from atom_dagster.sources.openrouter import FIRST_DAY
 from atom_dagster.status import SCOPES, Cell, Status, without_month
@@ -128,9 +128,9 @@ def _remarks_on(cell: Cell) -> Iterator[str]:
     for gap in cell.gaps:
         yield f"no reading for {gap.days} days, {gap.after} to {gap.before}"
     if cell.missing_at_source:
-        yield f"missing at the source: {_runs_of_days(cell.missing_at_source)}"
+        yield f"missing at the source: {day_spans(cell.missing_at_source)}"
     if cell.not_held and cell.days:
-        yield f"not held: {_runs_of_days(cell.not_held)}"
+        yield f"not held: {day_spans(cell.not_held)}"
     if cell.state == "bridged":
         yield "not read, but close enough before and after"
     if cell.state == "not_observable":
@@ -138,17 +138,6 @@ def _remarks_on(cell: Cell) -> Iterator[str]:
         yield f"cannot be observed: {without_month(cell.reason or begins, cell.month)}"
     if cell.state == "empty" and cell.attempt is None:
         yield "not asked for yet"
-
-
-def _runs_of_days(days: Sequence[date]) -> str:
-    """Days as ``2025-06-15, 2025-07-01 to 2025-07-09``."""
-    runs: list[list[date]] = []
-    for day in days:
-        if runs and day - runs[-1][-1] == timedelta(days=1):
-            runs[-1].append(day)
-        else:
-            runs.append([day])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
 
 
 def draw(status: Status, console: Console) -> None:

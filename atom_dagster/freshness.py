@@ -12,7 +12,11 @@ import duckdb
 
 from atom_dagster import history, rules
 from atom_dagster.checks import result_of, spec_of
+from atom_dagster.partitions import day_spans
 from atom_dagster.resources import Home
+from atom_dagster.settings import Settings
+from atom_dagster.status import max_gap_days
+from atom_dagster.worlds import has_live_hub
 
 DAILY = "observe_daily"
 _RULES = [rule for rule in rules.RULES if rule.is_freshness]
@@ -20,8 +24,9 @@ NO_HOLE = dg.AssetCheckSpec(
     "daily_readings_have_no_hole",
     asset=["raw", "hf_models"],
     description=(
-        f"Since the schedule {DAILY} first ran, the live Hub was read on every day up to yesterday. The Hub"
-        " knows only now: a day that was missed is gone, and its month rests on its other readings."
+        f"Of the last {max_gap_days()} days, since the schedule {DAILY} first ran, the live Hub was read on"
+        " every one up to yesterday. The Hub knows only now: a day that was missed is gone, and its month"
+        " rests on its other readings. Holes before that, and worlds without a live Hub, pass and are told."
     ),
 )
 
@@ -37,36 +42,36 @@ def missed_days(connection: duckdb.DuckDBPyConnection, since: date, today: date)
     return [day for day in every if day not in read]
 
 
-def day_spans(days: list[date]) -> str:
-    """``2026-03-02 … 2026-03-08, 2026-04-01`` for sorted days."""
-    runs: list[list[date]] = []
-    for day in days:
-        if runs and runs[-1][-1] + timedelta(days=1) == day:
-            runs[-1].append(day)
-        else:
-            runs.append([day])
-    return ", ".join(f"{run[0]} … {run[-1]}" if run[1:] else f"{run[0]}" for run in runs)
-
-
 def no_hole(
-    connection: duckdb.DuckDBPyConnection, instance: dg.DagsterInstance, today: date
+    connection: duckdb.DuckDBPyConnection, instance: dg.DagsterInstance, settings: Settings
 ) -> dg.AssetCheckResult:
-    """Which days went unobserved since days are observed."""
-    since = history.first_day_of(instance, DAILY)
+    """Which days of late went unobserved, since days are observed.
+
+    A hole fails for as many days as a gap between readings may be wide: what lies before it no longer
+    touches the months under way, and what nobody can mend must not fail for ever.
+    """
+    today = settings.today()
+    recent = today - timedelta(days=max_gap_days())
+    since = history.first_day_of(instance, DAILY) if has_live_hub(settings) else None
     missed = missed_days(connection, since, today) if since else []
-    if since is None:
-        said = f"The schedule {DAILY} has not run yet."
-    elif missed:
+    late = [day for day in missed if day >= recent]
+    if not has_live_hub(settings):
+        said = "This world has no live Hub: no day of it can be missed."
+    elif since is None or since >= today:
+        said = f"The schedule {DAILY} had not run before {today}."
+    elif late:
         said = (
-            f"No live reading was taken on {len(missed)} of the {(today - since).days} days since {DAILY}"
-            f" first ran: {day_spans(missed)}. They are gone for good."
+            f"No live reading was taken on {len(late)} of the {(today - max(since, recent)).days} days since"
+            f" {max(since, recent)}: {day_spans(late)}. They are gone for good."
         )
     else:
-        said = f"The live Hub was read on every day since {since}."
+        said = f"The live Hub was read on every day since {max(since, recent)}."
+    if earlier := len(missed) - len(late):
+        said += f" Before that, {earlier} day{'s' if earlier > 1 else ''} went unread: see missed_days."
     return dg.AssetCheckResult(
         check_name=NO_HOLE.name,
         asset_key=NO_HOLE.asset_key,
-        passed=not missed,
+        passed=not late,
         severity=dg.AssetCheckSeverity.WARN,
         description=said,
         metadata={"missed_days": dg.MetadataValue.json([day.isoformat() for day in missed])},
@@ -83,4 +88,4 @@ def freshness_checks(context: dg.AssetCheckExecutionContext, home: Home) -> Iter
         for verdict in rules.evaluate(connection, mine, settings.today(), settings.as_of):
             yield result_of(verdict)
         if NO_HOLE.key in context.selected_asset_check_keys:
-            yield no_hole(connection, context.instance, settings.today())
+            yield no_hole(connection, context.instance, settings)

@@ -31,6 +31,7 @@ from atom_dagster.sources import (
     Unreachable,
     archive,
     archive_listing,
+    archive_series,
     hub,
     openrouter,
 )
@@ -261,6 +262,12 @@ def _pull_missing(
     """
     settings, landing = place.settings, place.landing
     landed = landing.pulls(source.name, unreadable={})
+    if (
+        source.layout == "series"
+        and landed
+        and not archive_series.may_gain(landed, asked, settings.archive_days, settings.today())
+    ):
+        return []
     missing = [
         snapshot
         for snapshot in archive_listing.candidates(source, listed, asked, settings.archive_days)

@@ -1,4 +1,4 @@
-"""Months: the one partitions definition and the arithmetic on it.
+"""Months: the one partitions definition, the arithmetic on it, and days in words.
 
 Belongs here: the calendar shared by every dated raw asset. Does not belong here: what a source can
 observe in a month (``sources``), or what a month's number means (``dbt_project``).
@@ -6,12 +6,15 @@ observe in a month (``sources``), or what a month's number means (``dbt_project`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 
 import dagster as dg
 
 FIRST_MONTH = date(2023, 11, 1)
+
+NO_MONTH = date(1, 1, 1)
+"""Stands in a key where a month would, for what belongs to none: an undated source, a source as a whole."""
 
 MONTHLY = dg.MonthlyPartitionsDefinition(FIRST_MONTH.isoformat(), end_offset=1)
 """One partition a calendar month (UTC), keyed by its first day; the current month is the last."""
@@ -38,20 +41,33 @@ def months_between(first: date, last: date) -> list[date]:
 
 def unbroken(months: Sequence[date]) -> list[list[date]]:
     """Sorted months, divided where one is left out."""
-    runs: list[list[date]] = []
-    for month in months:
-        if runs and next_month(runs[-1][-1]) == month:
-            runs[-1].append(month)
-        else:
-            runs.append([month])
-    return runs
+    return _runs(months, next_month)
 
 
 def spans(months: Sequence[date]) -> str:
     """``2023-11 … 2024-12, 2026-01`` for sorted months."""
+    return _said(unbroken(months), "%Y-%m")
+
+
+def day_spans(days: Sequence[date]) -> str:
+    """``2026-03-02 … 2026-03-08, 2026-04-01`` for sorted days."""
+    return _said(_runs(days, lambda day: day + timedelta(days=1)), "%Y-%m-%d")
+
+
+def _runs(sorted_days: Sequence[date], after: Callable[[date], date]) -> list[list[date]]:
+    """Divided where what comes ``after`` one is left out."""
+    runs: list[list[date]] = []
+    for day in sorted_days:
+        if runs and after(runs[-1][-1]) == day:
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    return runs
+
+
+def _said(runs: Sequence[Sequence[date]], form: str) -> str:
     return ", ".join(
-        f"{run[0]:%Y-%m}" if len(run) == 1 else f"{run[0]:%Y-%m} … {run[-1]:%Y-%m}"
-        for run in unbroken(months)
+        f"{run[0]:{form}} … {run[-1]:{form}}" if len(run) > 1 else f"{run[0]:{form}}" for run in runs
     )
 
 

@@ -27,13 +27,11 @@ from atom_dagster import inputs, partitions, progress
 from atom_dagster.assets import dbt, publish
 from atom_dagster.assets.raw import LIST_UNOBSERVABLE
 from atom_dagster.instance import PID_TAG, open_instance, recovering
+from atom_dagster.overtaken import BUILDS_TRIED
 from atom_dagster.schedules import BUILD, INGEST
 from atom_dagster.settings import Archive, Endpoints, Settings, SettingsError
 from atom_dagster.warehouse import Warehouse
 from atom_dagster.worlds import open_world
-
-BUILDS_TRIED = 3
-"""Builds in a row that may be overtaken by another process's loads."""
 
 
 @dataclass

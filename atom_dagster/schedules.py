@@ -14,7 +14,7 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from atom_dagster import history
+from atom_dagster import history, overtaken
 from atom_dagster.assets.raw import LIST_UNOBSERVABLE
 from atom_dagster.freshness import freshness_checks
 from atom_dagster.instance import recover
@@ -183,6 +183,21 @@ def _build_for(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest]:
 
 
 @dg.sensor(
+    name=overtaken.SENSOR,
+    job=BUILD,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Builds again when a load came between a build that a sensor asked for and its publication.",
+)
+def build_again(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """One build in the place of the last one that was overtaken."""
+    found = overtaken.unsettled(context.instance, BUILD.name)
+    if found is None:
+        return dg.SkipReason("No build waits for another.")
+    return dg.RunRequest(run_key=found.run_id, tags={overtaken.TRIED_TAG: str(found.tried + 1)})
+
+
+@dg.sensor(
     name="clear_killed_runs",
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -195,6 +210,6 @@ def clear_killed_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 
 
 JOBS = [INGEST, BUILD, CHECK]
-SENSORS = [build_after_ingest, build_after_failed_ingest, clear_killed_runs]
+SENSORS = [build_after_ingest, build_after_failed_ingest, build_again, clear_killed_runs]
 
 __all__ = ["BUILD", "CHECK", "INGEST", "JOBS", "SENSORS", "schedules"]

@@ -20,7 +20,15 @@ import duckdb
 import yaml
 
 from atom_dagster import attempts
-from atom_dagster.partitions import FIRST_MONTH, month_of, months_between, next_month, spans, unbroken
+from atom_dagster.partitions import (
+    FIRST_MONTH,
+    NO_MONTH,
+    month_of,
+    months_between,
+    next_month,
+    spans,
+    unbroken,
+)
 from atom_dagster.settings import DBT_PROJECT, ROOT, Settings
 from atom_dagster.sources.openrouter import FIRST_DAY
 from atom_dagster.warehouse import Warehouse
@@ -204,9 +212,7 @@ def examine(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Status
     if not is_loaded:
         return status
     [(quarantined,)] = connection.execute("select count(*) from raw.quarantine").fetchall()
-    faults = connection.execute(
-        f"select scope, reason from {ledger} where month = ?", [attempts.WHOLE_SOURCE]
-    ).fetchall()
+    faults = connection.execute(f"select scope, reason from {ledger} where month = ?", [NO_MONTH]).fetchall()
     return replace(
         status,
         quarantined=quarantined,

@@ -22,6 +22,7 @@ import duckdb
 import polars as pl
 
 from atom_dagster import attempts
+from atom_dagster.partitions import NO_MONTH
 from atom_dagster.sources.tables import PULLS, QUARANTINE, TABLES, Column, Reading, Table
 
 STORAGE_VERSION = "v1.5.0"
@@ -206,7 +207,7 @@ def create_raw(connection: duckdb.DuckDBPyConnection) -> None:
             "comment on table raw.loads is"
             " 'Which pulls stand in the raw tables, by source and month, and which reader loaded them.'"
         )
-    if "attempts" not in have:
+    if have.get("attempts") != list(attempts.COLUMNS):
         attempts.create(connection)
 
 
@@ -269,7 +270,7 @@ def replace_month(
         DuplicateKey: two rows of a piece have one key; the month stays as it was.
     """
     tables, pulls = list(tables), list(pulls)
-    key = month or date(1, 1, 1)
+    key = month or NO_MONTH
     standing = connection.execute(
         "select reader, pull_ids from raw.loads where scope = ? and month = ?", [scope, key]
     ).fetchone()

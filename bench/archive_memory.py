@@ -1,11 +1,11 @@
 """How much memory it takes to pull and load one file of an archive.
 
-    python bench/archive_memory.py [--models 2200000] [--layout folders|series] [--limit-mb 1000]
+    python bench/archive_memory.py [--models 2200000] [--layout folders|series] [--months 1] [--limit-mb 1000]
 
 Writes a file of the real one's shape (a row a model, wide text columns that nobody reads, lineage and
 tags that are read), serves it on loopback, and lets a process of its own pull it into landing and load
-its month into a warehouse. Prints that process's peak resident memory, before it began and in all, as
-JSON; ends with 1 when it exceeds the limit.
+its month, or a series' months, into a warehouse. Prints that process's peak resident memory, before it
+began and in all, as JSON; ends with 1 when it exceeds the limit.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ GROUP = 122_880
 """Rows a row group, as DuckDB writes them."""
 WIDE = 220
 """Bytes of each of the three wide text columns as compressed: the real file has 1.6 GB for 2.2 M models."""
-WEEKS = 4
 ROW = ["license:apache-2.0", "transformers", "safetensors", "text-generation", "conversational", "en"]
 
 
@@ -88,19 +87,22 @@ def write_snapshot(file: Path, models: int, group: int = GROUP) -> None:
     writer.close()
 
 
-def write_series(file: Path, models: int, group: int = GROUP) -> None:
-    """A series of ``WEEKS`` weeks, so many models in each, not sorted by day."""
-    writer = None
-    for start in range(0, models * WEEKS, group):
-        rows = range(start, min(start + group, models * WEEKS))
+def weeks_of(months: int) -> list[date]:
+    return [DAY - timedelta(weeks=n) for n in range(round(months * 52 / 12))]
+
+
+def write_series(file: Path, models: int, group: int = GROUP, months: int = 1) -> None:
+    """A series of so many months, a day a week, so many models in each, not sorted by day."""
+    days = [datetime.combine(day, datetime.min.time()) for day in weeks_of(months)]
+    count, writer = len(days), None
+    for start in range(0, models * count, group):
+        rows = range(start, min(start + group, models * count))
         table = pa.table(
             {
-                "_id": [f"{n // WEEKS:024x}" for n in rows],
-                "model": [f"organization-{n % 9_000}/A-model-of-some-length-{n // WEEKS}" for n in rows],
+                "_id": [f"{n // count:024x}" for n in rows],
+                "model": [f"organization-{n % 9_000}/A-model-of-some-length-{n // count}" for n in rows],
                 "author": [f"organization-{n % 9_000}" for n in rows],
-                "time": pa.array(
-                    [datetime.combine(DAY - timedelta(weeks=n % WEEKS), datetime.min.time()) for n in rows]
-                ),
+                "time": pa.array([days[n % count] for n in rows]),
                 "created": pa.array([1_650_000_000_000 + n for n in rows], pa.timestamp("ms")),
                 "downloadsAllTime": list(rows),
                 "annotator": ["x" * 200 for _ in rows],
@@ -150,12 +152,12 @@ def peak_mb() -> float:
     return int(kilobytes) / 1024
 
 
-def pull_and_load(url: str, layout: str, home: Path) -> None:
+def pull_and_load(url: str, layout: str, home: Path, months: int) -> None:
     """What the process that is measured does."""
     sys.path.insert(0, str(ROOT))
     from atom_dagster.landing import Landing
     from atom_dagster.settings import Archive, Endpoints
-    from atom_dagster.sources import archive
+    from atom_dagster.sources import archive, archive_series
     from atom_dagster.sources.archive import Snapshot
     from atom_dagster.warehouse import Warehouse, replace_month
 
@@ -170,20 +172,26 @@ def pull_and_load(url: str, layout: str, home: Path) -> None:
     landing = Landing(home / "landing")
     pull = archive.pull(world, landing, snapshot, archive=source, now=lambda: NOW)
     pulled, pulled_s = peak_mb(), time.perf_counter() - began
-    with Warehouse(home / "warehouse.duckdb").writing("bench") as connection:
-        loaded = replace_month(
-            connection,
-            scope="hub",
-            month=DAY.replace(day=1),
-            tables=("hf_models", "hf_derivatives"),
-            pulls=[pull.record()],
-            reader="bench",
-            read=lambda _: archive.read(pull, DAY.replace(day=1)),
-        )
+    asked = {day.replace(day=1) for day in weeks_of(months)}
+    with (
+        Warehouse(home / "warehouse.duckdb").writing("bench") as connection,
+        archive_series.Divided(home / ".divided", asked) as archives,
+    ):
+        for month in sorted(asked):
+            loaded = replace_month(
+                connection,
+                scope="hub",
+                month=month,
+                tables=("hf_models", "hf_derivatives"),
+                pulls=[pull.record()],
+                reader="bench",
+                read=lambda _, month=month: archives.read(pull, month),
+            )
     print(
         json.dumps(
             {
                 "rows": loaded.rows,
+                "months": len(asked),
                 "quarantined": loaded.quarantined,
                 "file_mb": round(pull.pages[0].bytes / 1e6),
                 "idle_mb": round(idle),
@@ -200,19 +208,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", type=int, default=2_200_000)
     parser.add_argument("--layout", choices=["folders", "series"], default="folders")
+    parser.add_argument("--months", type=int, default=1, help="months of a series")
     parser.add_argument("--group", type=int, default=GROUP, help="rows a row group")
     parser.add_argument("--limit-mb", type=float, default=1000)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.url:
-        pull_and_load(given.url, given.layout, given.home)
+        pull_and_load(given.url, given.layout, given.home, given.months)
         return 0
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "models.parquet"
-        write = write_series if given.layout == "series" else write_snapshot
-        write(file, given.models, given.group)
-        command = [sys.executable, __file__, "--url", serve(file), "--layout", given.layout, "--home", folder]
+        if given.layout == "series":
+            write_series(file, given.models, given.group, given.months)
+        else:
+            write_snapshot(file, given.models, given.group)
+        command = [sys.executable, __file__, "--url", serve(file), "--layout", given.layout]
+        command += ["--months", str(given.months), "--home", folder]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
     print(done.stdout, end="")
     return int(json.loads(done.stdout)["peak_mb"] > given.limit_mb)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC
 from importlib.metadata import version
@@ -18,7 +18,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from atom_dagster import __version__, dbt_docs, exports, inputs, report, rules
+from atom_dagster import __version__, dbt_docs, exports, inputs, overtaken, report, rules
 from atom_dagster.assets import dbt
 from atom_dagster.pool import WRITER_POOL
 from atom_dagster.preview import markdown_table
@@ -33,6 +33,10 @@ REFUSAL = "Nothing was published, because a blocking rule is violated."
 
 class Refused(RuntimeError):
     """A blocking rule is violated; the message names the rules and their first violations."""
+
+
+class Stale(Refused):
+    """The standing marts are not those of what is loaded now."""
 
 
 @dataclass(frozen=True)
@@ -79,18 +83,20 @@ def publish(
         rendered: Is told what the report page shows.
 
     Raises:
-        Refused: a blocking rule is violated; what was published stays.
+        Stale: the marts are not of what is loaded now.
+        Refused: a blocking rule is violated, or they stand as of another instant. What was published stays.
     """
+    # First, since rules that compare marts with what is loaded would say it in other words.
+    built_from = inputs.of_marts(connection)
+    if built_from is None:
+        raise Stale(
+            "Nothing was published, because the marts were not built whole from what is loaded now;"
+            " materialize the dbt models (or run `atom run`), then publish."
+        )
     verdicts = rules.evaluate(connection, rules.RULES, settings.today(), settings.as_of)
     broken = [verdict for verdict in verdicts if verdict.rule.is_blocking and not verdict.passed]
     if broken:
         raise Refused(f"{REFUSAL} {' '.join(verdict.sentence() for verdict in broken)}")
-    built_from = inputs.of_marts(connection)
-    if built_from is None:
-        raise Refused(
-            "Nothing was published, because the marts were not built whole from what is loaded now;"
-            " materialize the dbt models (or run `atom run`), then publish."
-        )
     as_of = inputs.as_of(built_from.vars)
     if as_of != inputs.as_of(inputs.build_vars(settings)):
         raise Refused(
@@ -351,18 +357,25 @@ def publish_asset(upstream: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         kinds={"duckdb", "parquet"},
         owners=["team:atom"],
         pool=WRITER_POOL,
+        output_required=False,  # a build that gives way to the next one publishes nothing
         description=(
             "The marts as one DuckDB file and Parquet under published/, swapped in one step and only"
             " if every blocking rule holds."
         ),
     )
-    def published(context: dg.AssetExecutionContext, home: Home) -> dg.MaterializeResult:
+    def published(context: dg.AssetExecutionContext, home: Home) -> Iterator[dg.MaterializeResult]:
         settings = home.settings
         pages: list[report.Rendered] = []
         with home.warehouse.writing("publication") as connection:
             try:
                 build = publish(settings.home, connection, settings, pages.append)
             except Refused as error:
+                if isinstance(error, Stale) and overtaken.may_give_way(context.run, context.instance):
+                    overtaken.give_way(context.run, context.instance)
+                    context.log_event(
+                        dg.AssetObservation(["published"], metadata={"not_published": overtaken.SENTENCE})
+                    )
+                    return
                 raise dg.Failure(
                     description=str(error), metadata={"refused": True}, allow_retries=False
                 ) from error
@@ -371,7 +384,7 @@ def publish_asset(upstream: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
                 f" where schema_name = '{PUBLISHED_SCHEMA}' order by 1"
             ).fetchall()
         context.log.info(f"Published {build.build_id}.")
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             metadata={
                 "build_id": build.build_id,
                 "world": build.world,

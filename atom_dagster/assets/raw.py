@@ -7,6 +7,7 @@ answer understood (``sources``), or how rows are stored (``warehouse``).
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,7 @@ from atom_dagster.partitions import MONTHLY, spans
 from atom_dagster.pool import writer_slot
 from atom_dagster.preview import markdown_table
 from atom_dagster.resources import Home, World
-from atom_dagster.sources import archive, hub, openrouter, registry
+from atom_dagster.sources import archive_series, hub, openrouter, registry
 from atom_dagster.sources.tables import TABLES, Reading
 from atom_dagster.warehouse import MonthLoad, replace_month, sql_type, within
 
@@ -73,7 +74,7 @@ def hub_assets(context: dg.AssetExecutionContext, home: Home, world: World) -> I
         scope="hub",
         tables=("hf_models", "hf_derivatives", "hf_probes"),
         gather=lambda months: gather_hub(months, _place(home), world.endpoints),
-        read=_read_hub,
+        reading=lambda months: _reading_hub(home, months),
     )
 
 
@@ -89,21 +90,13 @@ def openrouter_tokens_asset(
     context: dg.AssetExecutionContext, home: Home, world: World
 ) -> Iterator[dg.AssetCheckResult]:
     """Tokens by model and day. OpenRouter serves its own history from 2025-01-01 and restates it."""
-    readings: dict[str, Reading] = {}
-
-    def once(pull: Pull) -> Reading:
-        if pull.pull_id not in readings:
-            readings[pull.pull_id] = openrouter.read_rankings(pull)
-        return readings[pull.pull_id]
-
     yield from _materialize_months(
         context,
         home,
         scope="openrouter",
         tables=("openrouter_tokens",),
         gather=lambda months: gather_rankings(months, _place(home), world.endpoints),
-        # A pull spans many months; it is read once a step.
-        read=lambda pull, _month: [once(pull)],
+        reading=lambda _: _reading_rankings(),
     )
 
 
@@ -181,8 +174,26 @@ def _place(home: Home) -> Place:
     return Place(home.landing, home.settings, home.warehouse)
 
 
-def _read_hub(pull: Pull, month: date | None) -> Iterable[Reading]:
-    return [hub.read(pull)] if pull.source == "hub_live" else archive.read(pull, month)
+@contextmanager
+def _reading_hub(home: Home, months: Sequence[date]) -> Iterator[Read]:
+    """A series is read once for all the months; what that takes on disk goes with the step."""
+    with archive_series.Divided(home.settings.home / ".divided", months) as archives:
+        yield (
+            lambda pull, month: [hub.read(pull)] if pull.source == "hub_live" else archives.read(pull, month)
+        )
+
+
+@contextmanager
+def _reading_rankings() -> Iterator[Read]:
+    """A pull spans many months; it is read once."""
+    readings: dict[str, Reading] = {}
+
+    def once(pull: Pull, _: date | None) -> Iterable[Reading]:
+        if pull.pull_id not in readings:
+            readings[pull.pull_id] = openrouter.read_rankings(pull)
+        return [readings[pull.pull_id]]
+
+    yield once
 
 
 def _materialize_months(
@@ -192,19 +203,25 @@ def _materialize_months(
     scope: str,
     tables: tuple[str, ...],
     gather: Callable[[Sequence[date]], Gathered],
-    read: Read,
+    reading: Callable[[Sequence[date]], AbstractContextManager[Read]],
 ) -> Iterator[dg.AssetCheckResult]:
+    """Gather the months of the run, then load them; ``reading`` is entered with the writer's lock held."""
     months = [date.fromisoformat(key) for key in context.partition_keys]
     gathered = gather(months)
     for warning in gathered.warnings:
         context.log.warning(warning)
     committed = 0
-    with writer_slot(context, scope), home.warehouse.writing(f"load of {scope}") as connection:
+    with (
+        writer_slot(context, scope),
+        home.warehouse.writing(f"load of {scope}") as connection,
+        reading(months) as unverified,
+    ):
+        read = _verified(home.landing, unverified)
         for done, (month, pulls) in enumerate(sorted(gathered.by_month.items())):
             progress.report(f"load {scope}", done, len(gathered.by_month))
             try:
                 _require_readable(connection, scope, month, gathered.unreadable)
-                loaded = _replace(connection, home.landing, scope, month, tables, pulls, read)
+                loaded = _replace(connection, scope, month, tables, pulls, read)
             except FAULTS as error:
                 whys = (gathered.failed.get(month), f"It was not loaded: {error}")
                 gathered.failed[month] = " ".join(why for why in whys if why)
@@ -307,7 +324,7 @@ def _materialize_whole(
         pull()
         pulls = landing.pulls(scope)
         with writer_slot(context, scope), home.warehouse.writing(f"load of {scope}") as connection:
-            loaded = _replace(connection, landing, scope, None, tables, pulls, read)
+            loaded = _replace(connection, scope, None, tables, pulls, _verified(landing, read))
             for table in tables:
                 yield dg.MaterializeResult(
                     asset_key=["raw", table],
@@ -318,9 +335,22 @@ def _materialize_whole(
         raise dg.Failure(description=str(error), metadata={"source": scope}) from error
 
 
+def _verified(landing: Landing, read: Read) -> Read:
+    """``read``, after a look at whether the pull still holds what it was given; one look a pull."""
+    sound: set[str] = set()
+
+    def checked(pull: Pull, month: date | None) -> Iterable[Reading]:
+        if pull.pull_id not in sound:
+            if damage := landing.verify(pull):
+                raise LandingError(" ".join(damage))
+            sound.add(pull.pull_id)
+        return read(pull, month)
+
+    return checked
+
+
 def _replace(
     connection: duckdb.DuckDBPyConnection,
-    landing: Landing,
     scope: str,
     month: date | None,
     tables: Iterable[str],
@@ -329,11 +359,6 @@ def _replace(
 ) -> MonthLoad:
     by_id = {pull.pull_id: pull for pull in pulls}
 
-    def verified(pull_id: str) -> Iterable[Reading]:
-        if damage := landing.verify(by_id[pull_id]):
-            raise LandingError(" ".join(damage))
-        return read(by_id[pull_id], month)
-
     return replace_month(
         connection,
         scope=scope,
@@ -341,7 +366,7 @@ def _replace(
         tables=tables,
         pulls=[pull.record() for pull in pulls],
         reader=_reader_version(),
-        read=verified,
+        read=lambda pull_id: read(by_id[pull_id], month),
     )
 
 

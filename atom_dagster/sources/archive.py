@@ -183,17 +183,23 @@ def observed_days(pull: Pull) -> list[date]:
     return anchored(days, {day.replace(day=1) for day in days}, pull.facts["every"])
 
 
-def read(pull: Pull, month: date | None = None) -> Iterator[Reading]:
+def latest_day(pull: Pull) -> date:
+    """The last day that a row of a pull may name: later ones are of the future."""
+    return pull.as_of.date() + timedelta(days=1)
+
+
+def read(pull: Pull, month: date | None = None, *, file: Path | None = None) -> Iterator[Reading]:
     """A file's readings and edges, ``hf_models`` and ``hf_derivatives``, a piece of the file at a time.
 
     Args:
         pull: what to read.
         month: of a series only the days of this month (its first day); None: all.
+        file: what ``archive_series`` has taken of the pull's file for this month; None: that file itself.
 
     Raises:
         BadAnswer: the file is damaged, or has a shape that is not known; the column is named.
     """
-    file = pull.file(pull.pages[0])
+    file = file or pull.file(pull.pages[0])
     layout = pull.facts.get("layout", "folders")
     folder = pull.facts["folder_date"]
     days = [day for day in observed_days(pull) if month in {None, day.replace(day=1)}]
@@ -201,7 +207,7 @@ def read(pull: Pull, month: date | None = None) -> Iterator[Reading]:
         pull.source,
         pull.pull_id,
         observed_on(pull) if layout != "series" else None,
-        latest=pull.as_of.date() + timedelta(days=1),
+        latest=latest_day(pull),
         folder_date=date.fromisoformat(folder) if folder else None,
     )
     with opened(file) as parquet:

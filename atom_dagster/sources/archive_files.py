@@ -148,21 +148,24 @@ def needed(schema: pa.Schema, layout: str) -> list[str]:
     return columns
 
 
-def frames(parquet: pq.ParquetFile, group: int, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-    """One row group in pieces of at most ``BATCH`` rows.
+def batches(parquet: pq.ParquetFile, group: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """One row group in pieces of at most ``BATCH`` rows, as they are stored.
 
     Raises:
         BadAnswer: the file is damaged.
     """
     try:
-        for batch in parquet.iter_batches(
-            BATCH, row_groups=[group], columns=list(columns), use_threads=False
-        ):
-            frame = pl.from_arrow(batch)
-            if isinstance(frame, pl.DataFrame):
-                yield frame
+        yield from parquet.iter_batches(BATCH, row_groups=[group], columns=list(columns), use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise BadAnswer("A snapshot's parquet file is damaged; pull it again.") from error
+
+
+def frames(parquet: pq.ParquetFile, group: int, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """``batches`` as frames, whose texts are texts however they are stored."""
+    for batch in batches(parquet, group, columns):
+        frame = pl.from_arrow(batch)
+        if isinstance(frame, pl.DataFrame):
+            yield frame.with_columns(pl.col(pl.Categorical).cast(pl.String))
 
 
 def teller(
@@ -183,7 +186,7 @@ def teller(
 
 def raw_models(collector: Collector, frame: pl.DataFrame) -> pl.DataFrame:
     """The columns of ``models.RAW`` from whatever shape a file of hub-stats has."""
-    frame = frame.with_row_index("position").with_columns(pl.col(pl.Categorical).cast(pl.String))
+    frame = frame.with_row_index("position")
     absent = {s.column: pl.lit(None) for s in HUB_STATS if s.column not in frame.columns}
     frame = frame.with_columns(**absent)
     frame = _decoded(collector, frame, "tags", pl.List(pl.String))
@@ -210,7 +213,6 @@ def raw_series(frame: pl.DataFrame, days: Sequence[date], latest: date) -> pl.Da
 
     Rows without a day, or with one after ``latest``, belong to no month; they come along to be set aside.
     """
-    frame = frame.with_columns(pl.col(pl.Categorical).cast(pl.String))
     frame = (
         frame.with_row_index("position")
         .with_columns(observed_on=day_of(frame))
@@ -234,6 +236,13 @@ def raw_series(frame: pl.DataFrame, days: Sequence[date], latest: date) -> pl.Da
 def day_of(frame: pl.DataFrame) -> pl.Expr:
     """The day of a series' row; NULL where its time is none."""
     return instant(frame, "time").dt.date()
+
+
+def days_in(batch: pa.RecordBatch) -> pl.Series:
+    """The days of a piece of a series."""
+    frame = pl.DataFrame({"time": pl.from_arrow(batch.column("time"))})
+    frame = frame.with_columns(pl.col(pl.Categorical).cast(pl.String))
+    return frame.select(day=day_of(frame))["day"]
 
 
 def _decoded(collector: Collector, frame: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.DataFrame:

@@ -14,7 +14,7 @@ from datetime import date
 from atom_dagster.settings import Archive, Endpoints, Settings
 from atom_dagster.worlds.sample_truth import Truth, truth
 
-__all__ = ["Truth", "open_world", "truth"]
+__all__ = ["Truth", "has_live_hub", "open_world", "truth"]
 
 OPENROUTER = "https://openrouter.ai"
 REGISTRY = "https://raw.githubusercontent.com/Interconnects-AI/tracked-models/main"
@@ -35,6 +35,11 @@ def open_world(settings: Settings) -> Iterator[Endpoints]:
     with _opened(settings) as endpoints:
         found = {archive.name: archive for archive in endpoints.archives}
         yield replace(endpoints, archives=tuple(found[name] for name in settings.archives if name in found))
+
+
+def has_live_hub(settings: Settings) -> bool:
+    """Whether the configured world has a Hub that knows the present: what was recorded has none."""
+    return settings.kind != "recorded"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import NOW, Finished, atom, atom_environment
+from tests.conftest import NOW, Finished, atom, atom_environment, copy_home
 from tests.integration.test_killed import assert_same_marts
 
 LATER = "2026-11-20T06:00:00+00:00"
@@ -26,7 +26,7 @@ def moved_on(sample: Finished, homes: Path) -> Finished:
     )
     environment = atom_environment(home, ATOM_NOW=LATER, ATOM_FAULTS=str(faults))
     if not home.exists():
-        shutil.copytree(sample.home, home, symlinks=True)
+        copy_home(sample.home, home)
     done = atom("run", environment=environment)
     assert done.returncode == 0, done.stderr
     return Finished(home, environment, done.returncode, done.stdout, done.stderr)

@@ -25,7 +25,7 @@ from atom_dagster.sources import archive, http
 from atom_dagster.worlds import open_world
 from atom_dagster.worlds.corruption import spoil
 from atom_dagster.worlds.sample import KEY
-from tests.conftest import Finished, atom_environment
+from tests.conftest import Finished, atom_environment, copy_home
 from tests.integration.test_killed import assert_same_marts
 
 SECRETS = {"HF_TOKEN": "hf_MineAlone123", "OPENROUTER_API_KEY": "sk-or-MineAlone456"}
@@ -104,7 +104,7 @@ def place(
 ) -> Iterator[Place]:
     """The finished sample world, copied; pauses between attempts take no time here."""
     home = tmp_path / "home"
-    shutil.copytree(sample.home, home, symlinks=True)
+    copy_home(sample.home, home)
     faults = tmp_path / "faults.json"
     for name in set(os.environ) - set(atom_environment(home)):
         monkeypatch.delenv(name)

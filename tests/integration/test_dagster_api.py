@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,10 @@ import pytest
 from atom_dagster import pool
 from atom_dagster.assets import raw
 from atom_dagster.assets.raw import hub_assets
+from atom_dagster.landing import Landing, Pull
+from atom_dagster.partitions import NO_MONTH
 from atom_dagster.resources import Home, World
+from atom_dagster.sources import archive_series
 from tests.conftest import Finished, atom_environment
 
 HF_MODELS = dg.AssetKey(["raw", "hf_models"])
@@ -150,7 +153,7 @@ def test_a_manifest_that_cannot_be_read_leaves_its_month_as_it_stands(
             [manifest.parent.name],
         ).fetchall()
     assert ledger == [
-        (date(1, 1, 1), "failed", True),
+        (NO_MONTH, "failed", True),
         (date(2025, 6, 1), "committed", None),
         (date(2025, 7, 1), "failed", True),
     ]
@@ -182,6 +185,38 @@ def test_a_month_is_filled_by_the_archive_that_holds_it(
             " from raw.hf_models"
         ).fetchall()
     assert found == [(folder_dates, True, source == "hub_series")]
+
+
+def test_a_pull_of_many_months_is_verified_and_read_once(
+    empty_home: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    looked: list[str] = []
+    divided: list[list[date]] = []
+    verify, divide = Landing.verify, archive_series.divide
+
+    def verifying(landing: Landing, pull: Pull) -> list[str]:
+        looked.append(pull.pull_id)
+        return verify(landing, pull)
+
+    def dividing(pull: Pull, months: Collection[date], folder: Path) -> dict[date, Path]:
+        divided.append(sorted(months))
+        return divide(pull, months, folder)
+
+    monkeypatch.setattr(Landing, "verify", verifying)
+    monkeypatch.setattr(archive_series, "divide", dividing)
+    monkeypatch.setenv("ATOM_ARCHIVES", "hub_series")
+    tags = {
+        "dagster/asset_partition_range_start": "2025-03-01",
+        "dagster/asset_partition_range_end": "2025-05-01",
+    }
+    result = dg.materialize([hub_assets], tags=tags, resources=RESOURCES, instance=instance)
+    assert result.success
+    assert _readings(empty_home, "2025-03", "2025-04", "2025-05") == {
+        (f"2025-0{month}", "hub_series"): 4 for month in (3, 4, 5)
+    }
+    assert len(looked) == 1
+    assert divided == [[date(2025, month, 1) for month in (3, 4, 5)]]
+    assert not (empty_home / ".divided").exists()
 
 
 def test_two_archives_that_disagree_about_a_day_are_both_loaded(

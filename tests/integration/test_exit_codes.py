@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import duckdb
@@ -11,7 +10,7 @@ import pytest
 
 from atom_dagster.assets import dbt
 from atom_dagster.settings import Settings
-from tests.conftest import Finished, atom, atom_environment
+from tests.conftest import Finished, atom, atom_environment, copy_home
 
 
 def _one_sentence(stderr: str) -> str:
@@ -82,7 +81,7 @@ def test_a_shrink_cannot_be_accepted_where_nothing_is_pulled(home: Path):
 
 @pytest.fixture
 def recorded_copy(recorded: Finished, home: Path) -> dict[str, str]:
-    shutil.copytree(recorded.home, home, symlinks=True)
+    copy_home(recorded.home, home)
     return recorded.environment | {"ATOM_HOME": str(home)}
 
 
@@ -106,7 +105,7 @@ def test_a_range_of_which_some_months_are_observable(recorded_copy: dict[str, st
 
 def test_a_build_that_dbt_cannot_make_is_not_called_a_rule(sample: Finished, home: Path):
     """Somebody's own table cites the models, so that dbt cannot replace them: it is dbt that is named."""
-    shutil.copytree(sample.home, home, symlinks=True)
+    copy_home(sample.home, home)
     before = (home / "published").readlink()
     with duckdb.connect(str(home / "warehouse.duckdb")) as connection:
         connection.execute("create table marts.notes (model_id varchar references marts.models (model_id))")

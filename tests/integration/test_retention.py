@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from atom_dagster.landing import DRAFTS, Landing, Pull
-from tests.conftest import Finished, atom
+from tests.conftest import Finished, atom, copy_home
 from tests.integration.test_killed import assert_same_marts
 
 SOON = "2026-11-12T09:00:00+00:00"
@@ -25,7 +25,7 @@ SOON = "2026-11-12T09:00:00+00:00"
 def home(sample: Finished, tmp_path: Path) -> Path:
     """The finished sample world, copied."""
     home = tmp_path / "home"
-    shutil.copytree(sample.home, home, symlinks=True)
+    copy_home(sample.home, home)
     return home
 
 

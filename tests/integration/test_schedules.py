@@ -19,7 +19,7 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 from atom_dagster import freshness, history, schedules
 from atom_dagster.definitions import build_defs
 from atom_dagster.partitions import month_of, months_between, next_month
-from atom_dagster.settings import SCHEDULES
+from atom_dagster.settings import SCHEDULES, Settings
 from atom_dagster.warehouse import create_raw
 
 FIRST, LAST = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
@@ -78,9 +78,9 @@ class Year:
                 self._tick(found[name], moment, moment)
 
     def _tick(self, schedule: dg.ScheduleDefinition, scheduled: datetime, at: datetime) -> None:
-        context = dg.build_schedule_context(self.instance, scheduled_execution_time=scheduled)
-        context._instance = self.instance  # else Dagster opens it anew for every tick
-        requests = schedule.evaluate_tick(context).run_requests or []
+        with dg.build_schedule_context(self.instance, scheduled_execution_time=scheduled) as context:
+            context._instance = self.instance  # else Dagster opens it anew for every tick
+            requests = schedule.evaluate_tick(context).run_requests or []
         if not requests:
             self.skipped.append((schedule.name, scheduled))
         keys = [request.run_key for request in requests]
@@ -163,7 +163,7 @@ def test_a_year_with_outages(instance: dg.DagsterInstance, turned_on: tuple[str,
             " values ('hub_live', 'a/x', ?, 'p')",
             [[day] for day in sorted(read)],
         )
-        result = freshness.no_hole(connection, instance, LAST.date())
+        result = freshness.no_hole(connection, instance, _settings(LAST.date()))
     off = [
         *(_days("2026-02-01", "2026-02-01") + _days("2026-02-10", "2026-02-10")),
         *(_days("2026-03-09", "2026-03-15") + _days("2026-03-20", "2026-03-20")),
@@ -173,7 +173,11 @@ def test_a_year_with_outages(instance: dg.DagsterInstance, turned_on: tuple[str,
     assert result.metadata["missed_days"].value == [day.isoformat() for day in off]
     assert not result.passed
     assert result.severity == dg.AssetCheckSeverity.WARN
-    assert "2026-03-09 … 2026-03-15, 2026-03-20, 2026-05-01," in (result.description or "")
+    # A hole fails the check for 45 days, and is told ever after.
+    assert (result.description or "") == (
+        "No live reading was taken on 2 of the 45 days since 2026-11-17: 2026-12-01 … 2026-12-02. They are"
+        " gone for good. Before that, 79 days went unread: see missed_days."
+    )
 
 
 def _days(first: str, last: str) -> list[date]:
@@ -193,11 +197,11 @@ def _range(first: str, last: str, scheduled: str | None = None) -> dict[str, str
 
 def _asked(instance: dg.DagsterInstance, name: str, at: str) -> list[tuple[str, str]]:
     [schedule] = [schedule for schedule in schedules.schedules(()) if schedule.name == name]
-    context = dg.build_schedule_context(instance, scheduled_execution_time=_at(at))
-    return [
-        (request.tags[history.RANGE_START][:7], request.tags[history.RANGE_END][:7])
-        for request in schedule.evaluate_tick(context).run_requests or []
-    ]
+    with dg.build_schedule_context(instance, scheduled_execution_time=_at(at)) as context:
+        return [
+            (request.tags[history.RANGE_START][:7], request.tags[history.RANGE_END][:7])
+            for request in schedule.evaluate_tick(context).run_requests or []
+        ]
 
 
 def test_without_history_a_schedule_asks_for_its_own_months(instance: dg.DagsterInstance):
@@ -239,19 +243,57 @@ def test_a_run_of_the_command_line_closes_months_too(instance: dg.DagsterInstanc
     assert len(history.asked(instance, "ingest")) == 1
 
 
+def _settings(today: date, world: str = "sample") -> Settings:
+    now = datetime.combine(today, datetime.min.time(), UTC)
+    return Settings(world, Path("/nowhere"), seed=1, fixed_now=now, hub_scope="all", faults=None)
+
+
 def test_a_day_is_missed_only_since_days_are_observed(instance: dg.DagsterInstance):
+    today = _settings(date(2026, 11, 12))
     with duckdb.connect() as connection:
         create_raw(connection)
-        assert freshness.no_hole(connection, instance, date(2026, 11, 12)).passed
+        assert freshness.no_hole(connection, instance, today).passed
         _record(instance, _range("2026-10-01", "2026-11-01", "2026-11-10"), "FAILURE")
-        found = freshness.no_hole(connection, instance, date(2026, 11, 12))
+        found = freshness.no_hole(connection, instance, today)
         assert found.metadata["missed_days"].value == ["2026-11-10", "2026-11-11"]
         connection.execute(
             "insert into raw.hf_models (source, model_id, observed_on, pull_id) values"
             " ('hub_live', 'a/x', '2026-11-10', 'p'), ('hub_archive', 'a/x', '2026-11-11', 'p')"
         )
-        found = freshness.no_hole(connection, instance, date(2026, 11, 12))
+        found = freshness.no_hole(connection, instance, today)
         assert found.metadata["missed_days"].value == ["2026-11-11"]
+        assert not found.passed
+
+
+def test_a_hole_fails_the_check_for_as_long_as_a_gap_may_be_wide(instance: dg.DagsterInstance):
+    _record(instance, _range("2026-08-01", "2026-09-01", "2026-09-20"), "SUCCESS")
+    with duckdb.connect() as connection:
+        create_raw(connection)
+        connection.execute(
+            "insert into raw.hf_models (source, model_id, observed_on, pull_id)"
+            " select 'hub_live', 'a/x', day::date, 'p'"
+            " from range(date '2026-09-20', date '2026-11-20', interval 1 day) as r (day)"
+            " where day != date '2026-09-27'"
+        )
+        hole = date(2026, 9, 27)
+        for days, passes in ((0, True), (1, False), (45, False), (46, True)):
+            found = freshness.no_hole(connection, instance, _settings(hole + timedelta(days=days)))
+            assert found.passed == passes, days
+            assert found.metadata["missed_days"].value == (["2026-09-27"] if days else [])
+        assert found.description == (
+            "The live Hub was read on every day since 2026-09-28."
+            " Before that, 1 day went unread: see missed_days."
+        )
+
+
+def test_where_no_hub_is_live_no_day_is_missed(instance: dg.DagsterInstance):
+    _record(instance, _range("2026-10-01", "2026-11-01", "2026-11-01"), "SUCCESS")
+    with duckdb.connect() as connection:
+        create_raw(connection)
+        assert not freshness.no_hole(connection, instance, _settings(date(2026, 11, 12))).passed
+        found = freshness.no_hole(connection, instance, _settings(date(2026, 11, 12), "recorded:/r"))
+        assert found.passed
+        assert found.description == "This world has no live Hub: no day of it can be missed."
 
 
 def test_the_names_that_turn_schedules_on_are_theirs():

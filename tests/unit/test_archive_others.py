@@ -6,21 +6,24 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from atom_dagster.landing import Landing, Pull
 from atom_dagster.settings import Archive
-from atom_dagster.sources import BadAnswer, Missing, archive, archive_files, archive_listing
+from atom_dagster.sources import BadAnswer, Missing, archive, archive_files, archive_listing, archive_series
 from atom_dagster.sources.archive import Snapshot
 from atom_dagster.sources.archive_listing import anchored, candidates
-from tests.unit._loopback import Asked, Clock, Loopback, Reply, at, endpoints, serving
+from atom_dagster.sources.tables import Reading
+from tests.unit._archive import parquet
+from tests.unit._loopback import Asked, Clock, Loopback, Reply, at, endpoints
 
 REPO = "owner/stats"
 COMMITS = f"/api/datasets/{REPO}/commits/main"
@@ -30,24 +33,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def days(*texts: str) -> list[date]:
     return [date.fromisoformat(text) for text in texts]
-
-
-def parquet(columns: dict[str, Any], schema: dict[str, pa.DataType] | None = None) -> bytes:
-    arrays = {name: pa.array(values, type=(schema or {}).get(name)) for name, values in columns.items()}
-    sink = io.BytesIO()
-    pq.write_table(pa.table(arrays), sink, row_group_size=2)
-    return sink.getvalue()
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    with serving() as loopback:
-        yield loopback
-
-
-@pytest.fixture
-def landing(tmp_path: Path) -> Landing:
-    return Landing(tmp_path / "landing")
 
 
 def of_kind(server: Loopback, layout: str) -> Archive:
@@ -309,6 +294,74 @@ def test_rows_of_no_day_or_of_the_future_are_kept_aside(server: Loopback, landin
     assert aside == ["future_date", "missing_id", "not_a_date", "not_a_date"]
 
 
+STRAYS = {
+    "time": [*TIMES[:3], "once", "2035-01-01", "2025-05-07", "2025-06-04", "2025-06-04"],
+    "model": ["a/1", "a/1", "a/3", "a/4", "a/5", "a/6", "a/7", None],
+    "downloadsAllTime": [1, 2, 3, 4, 5, 6, 7, 8],
+    **{name: ["x"] * 8 for name in ("_id", "author", "org_country")},
+    "created": ["2025-03-01T10:00:00.000Z"] * 8,
+}
+
+
+def as_rows(readings: Iterable[Reading]) -> list[list[tuple[Any, ...]]]:
+    """The readings in their order, and what was set aside."""
+    pieces = list(readings)
+    models = pl.concat([piece.frames["hf_models"] for piece in pieces])
+    return [models.rows(), sorted(pl.concat([piece.quarantine for piece in pieces]).rows())]
+
+
+@pytest.mark.parametrize("time", [pa.string(), pa.dictionary(pa.int32(), pa.string())])
+@pytest.mark.parametrize("batch", [1, 3, 1000])
+def test_a_series_that_is_read_once_gives_each_month_the_same(
+    server: Loopback, landing: Landing, monkeypatch: pytest.MonkeyPatch, batch: int, time: pa.DataType
+) -> None:
+    monkeypatch.setattr(archive_files, "BATCH", batch)
+    pull = fetch_series(server, landing, parquet(series(**STRAYS), {"time": time}))
+    months = days("2025-04-01", "2025-05-01", "2025-06-01")
+    expected = {month: as_rows(archive.read(pull, month)) for month in months}
+    assert [len(rows) for rows, _ in expected.values()] == [2, 1, 1]
+    assert [len(aside) for _, aside in expected.values()] == [3, 2, 3]
+    folder = landing.root.parent / "divided"
+    (folder / "left by a killed one").mkdir(parents=True)
+    with archive_series.Divided(folder, [*months, date(2025, 7, 1)]) as archives:
+        found = {months[0]: as_rows(archives.read(pull, months[0]))}
+        pull.file(pull.pages[0]).unlink()  # nobody looks there again
+        found |= {month: as_rows(archives.read(pull, month)) for month in months[1:]}
+        assert list(archives.read(pull, date(2025, 7, 1))) == []
+        assert [path.name for path in folder.iterdir()] == [pull.pull_id]
+    assert found == expected
+    assert not folder.exists()
+
+
+def test_a_series_is_not_divided_for_one_month(server: Loopback, landing: Landing) -> None:
+    pull = fetch_series(server, landing, parquet(series()))
+    with archive_series.Divided(landing.root.parent / "divided", days("2025-04-01")) as archives:
+        assert as_rows(archives.read(pull, date(2025, 4, 1))) == as_rows(archive.read(pull, date(2025, 4, 1)))
+        assert not (landing.root.parent / "divided").exists()
+
+
+@pytest.mark.parametrize(
+    ("month", "today", "every", "gains"),
+    [
+        # Held: 2025-04-02, -09, -10 and 2025-05-07, of which -10 is not taken.
+        ("2025-04", "2025-06-30", 7, False),  # it went on without the other weeks of April
+        ("2025-03", "2025-06-30", 7, False),
+        ("2025-05", "2025-05-07", 7, False),  # of its days after the last one none has come
+        ("2025-05", "2025-05-08", 7, True),
+        ("2025-05", "2025-05-30", 7, True),
+        ("2025-06", "2025-05-31", 7, False),
+        ("2025-06", "2025-06-01", 7, True),
+        ("2025-04", "2025-06-30", 1, True),  # the day that was held and not taken
+    ],
+)
+def test_a_series_that_has_changed_is_worth_asking_for_new_days_only(
+    server: Loopback, landing: Landing, month: str, today: str, every: int, gains: bool
+) -> None:
+    pull = fetch_series(server, landing, parquet(series()))
+    asked = days(f"{month}-01")
+    assert archive_series.may_gain([pull], asked, every, date.fromisoformat(today)) == gains
+
+
 def test_a_series_is_held_until_it_changes(server: Loopback, landing: Landing) -> None:
     body = parquet(series())
     pull = fetch_series(server, landing, body)
@@ -367,12 +420,15 @@ def test_a_file_is_read_in_pieces_and_its_ids_are_kept_as_fingerprints(
     ]
 
 
-@pytest.mark.parametrize("layout", ["folders", "series"])
-def test_a_large_file_fits_in_memory(layout: str) -> None:
+@pytest.mark.parametrize(
+    ("layout", "months", "models", "days_of_the_last"),
+    [("folders", 1, 120_000, 1), ("series", 1, 40_000, 3), ("series", 3, 40_000, 4)],
+)
+def test_a_large_file_fits_in_memory(layout: str, months: int, models: int, days_of_the_last: int) -> None:
     """The whole size is the benchmark's; what grows with a file is measured in its own process."""
-    models = 120_000 if layout == "folders" else 40_000
+    given = ["--layout", layout, "--models", str(models), "--months", str(months)]
     done = subprocess.run(
-        [sys.executable, "bench/archive_memory.py", "--layout", layout, "--models", str(models)],
+        [sys.executable, "bench/archive_memory.py", *given],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -380,5 +436,6 @@ def test_a_large_file_fits_in_memory(layout: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert told["rows"]["hf_models"] == models * (1 if layout == "folders" else 3)
+    assert told["rows"]["hf_models"] == models * days_of_the_last
+    assert layout == "folders" or told["months"] == months
     assert told["peak_mb"] < 500, told

@@ -117,8 +117,10 @@ def test_schedules_run_these_jobs_and_are_off(name: str, cron: str, job: str):
 def test_what_a_schedule_asks_for_is_a_range_of_months_that_may_be_unobservable(tmp_path: Path):
     schedule = definitions().resolve_schedule_def("observe_daily")
     moment = datetime(2026, 11, 12, 5, tzinfo=UTC)
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        context = dg.build_schedule_context(instance, scheduled_execution_time=moment)
+    with (
+        dg.DagsterInstance.local_temp(str(tmp_path)) as instance,
+        dg.build_schedule_context(instance, scheduled_execution_time=moment) as context,
+    ):
         [request] = schedule.evaluate_tick(context).run_requests or []
     assert request.tags["dagster/asset_partition_range_start"] == "2026-10-01"
     assert request.tags["dagster/asset_partition_range_end"] == "2026-11-01"
@@ -149,6 +151,7 @@ def test_there_are_no_other_jobs_schedules_or_sensors():
     assert {sensor.name: sensor.default_status.value for sensor in repository.sensor_defs} == {
         "build_after_ingest": "RUNNING",
         "build_after_failed_ingest": "RUNNING",
+        "build_again": "RUNNING",
         "clear_killed_runs": "RUNNING",
     }
 
@@ -171,13 +174,13 @@ def test_a_build_follows_a_scheduled_ingest_and_no_other(name: str, tags: dict[s
 
     with dg.DagsterInstance.ephemeral() as instance:
         result = ingest.execute_in_process(instance=instance)
-        context = dg.build_run_status_sensor_context(
+        with dg.build_run_status_sensor_context(
             sensor_name=name,
             dagster_event=result.get_run_success_event(),
             dagster_instance=instance,
             dagster_run=result.dagster_run,
-        )
-        requests = list(sensor(context))
+        ) as context:
+            requests = list(sensor(context))
     assert [request.run_key for request in requests] == [result.run_id] * builds
 
 

@@ -146,14 +146,36 @@ def test_what_is_loaded_depends_on_landing_alone(gather: Gatherer) -> None:
     assert series[0] in up.by_month[month("2025-03")]
 
 
+def _on(day: str) -> dict[str, Any]:
+    """The first choice is asked for the month under way, too."""
+    return {"now": datetime.fromisoformat(f"{day}T12:00:00+00:00"), "archives": ("hub_series",)}
+
+
 def test_every_series_that_landed_is_loaded(gather: Gatherer) -> None:
-    gather("2025-04")
-    grown = [{"path": f"{SERIES}/tree", "replace": {'"oid":"': '"oid":"x'}}]
+    gather("2025-04", **_on("2025-04-12"))
     [first] = gather.landing.pulls("hub_series")
-    gather("2025-04", faults=[*grown, {"path": f"{SERIES}/resolve", "corrupt": ["half_rows"]}])
+    gather("2025-04", faults=[{"path": f"{SERIES}/resolve", "corrupt": ["half_rows"]}], **_on("2025-05-02"))
     found = gather("2025-04")
-    assert first in found.by_month[month("2025-04")]
-    assert found.by_month[month("2025-04")] == gather.landing.pulls("hub_series")
+    series = [pull for pull in found.by_month[month("2025-04")] if pull.source == "hub_series"]
+    assert first in series and len(series) == 2
+    assert series == gather.landing.pulls("hub_series")
+
+
+def test_a_series_that_has_grown_is_pulled_again_only_for_days_that_are_wanted(gather: Gatherer) -> None:
+    def days_held() -> list[str]:
+        return sorted(max(pull.facts["days"]) for pull in gather.landing.pulls("hub_series"))
+
+    gather("2025-04", **_on("2025-04-12"))
+    assert days_held() == ["2025-04-09"]
+    gather("2025-04", **_on("2025-04-13"))
+    assert days_held() == ["2025-04-09"], "it is as it was"
+    gather("2025-04", **_on("2025-04-27"))
+    assert days_held() == ["2025-04-09", "2025-04-23"]
+    gather("2025-04", **_on("2025-05-20"))
+    assert days_held() == ["2025-04-09", "2025-04-23"], "it has grown beyond the month"
+    found = gather("2025-04", "2025-05", **_on("2025-05-20"))
+    assert days_held() == ["2025-04-09", "2025-04-23", "2025-05-14"]
+    assert set(found.by_month) == {month("2025-04"), month("2025-05")}
 
 
 def test_a_failed_live_crawl_keeps_no_landed_snapshot_from_loading(gather: Gatherer) -> None:

@@ -1,10 +1,18 @@
-"""Months."""
+"""Months, and days in words."""
 
 from datetime import date
 
 import pytest
 
-from atom_dagster.partitions import MONTHLY, month_of, months_between, next_month, parse_month
+from atom_dagster.partitions import (
+    MONTHLY,
+    day_spans,
+    month_of,
+    months_between,
+    next_month,
+    parse_month,
+    spans,
+)
 
 
 def test_the_series_begins_in_november_2023_and_holds_the_current_month():
@@ -25,6 +33,14 @@ def test_months_between_holds_both_ends():
         date(2026, 1, 1),
     ]
     assert months_between(date(2026, 1, 1), date(2025, 12, 1)) == []
+
+
+def test_months_and_days_are_told_by_their_unbroken_runs():
+    months = [date(2025, 11, 1), date(2025, 12, 1), date(2026, 1, 1), date(2026, 3, 1)]
+    assert spans(months) == "2025-11 … 2026-01, 2026-03"
+    days = [date(2026, 2, 27), date(2026, 2, 28), date(2026, 3, 1), date(2026, 3, 3), date(2026, 4, 3)]
+    assert day_spans(days) == "2026-02-27 … 2026-03-01, 2026-03-03, 2026-04-03"
+    assert day_spans([]) == spans([]) == ""
 
 
 @pytest.mark.parametrize("text", ["2025-06", "2025-06-01"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -17,12 +16,6 @@ KEYED = Service("OpenRouter", "OPENROUTER_API_KEY")
 OPEN = Service("The registry")
 GOOD = Reply.json({"ok": True})
 SECRET = "sk-or-v1-0123456789abcdef"
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    with serving() as loopback:
-        yield loopback
 
 
 @pytest.fixture

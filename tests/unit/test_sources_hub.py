@@ -1,111 +1,21 @@
-"""The live Hub: its pages, its refusals, and what becomes of them."""
+"""Crawling the live Hub: its pages, its refusals, and what lands."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import socket
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from datetime import date, timedelta
 
-import polars as pl
 import pytest
 
-from atom_dagster.landing import Landing, Pull
-from atom_dagster.sources import (
-    BadAnswer,
-    NotObservable,
-    RateLimited,
-    Refused,
-    SourceError,
-    Unreachable,
-    hub,
-)
-from atom_dagster.sources.tables import Reading
-from tests.unit._loopback import (
-    HTML,
-    NOW,
-    Asked,
-    Clock,
-    Loopback,
-    Reply,
-    at,
-    endpoints,
-    serving,
-)
-from tests.unit._shared import recorded
+from atom_dagster.landing import Landing
+from atom_dagster.sources import BadAnswer, NotObservable, RateLimited, Refused, SourceError, Unreachable, hub
+from tests.unit._hub import crawl, listing, model
+from tests.unit._loopback import HTML, NOW, Asked, Clock, Loopback, Reply, at, endpoints
 
 TOKEN = "hf_0123456789abcdefghij"
-Rows = Sequence[Any]
-
-
-def model(name: str, **more: Any) -> dict[str, Any]:
-    return {
-        "_id": f"id-{name}",
-        "id": name,
-        "createdAt": "2025-03-01T10:00:00.000Z",
-        "downloads": 10,
-        "downloadsAllTime": 100,
-        "gated": False,
-        "lastModified": "2025-03-02T10:00:00.000Z",
-        "library_name": "transformers",
-        "likes": 1,
-        "pipeline_tag": "text-generation",
-        "safetensors": {"parameters": {"BF16": 7}, "total": 7},
-        "tags": ["transformers", "license:mit"],
-        **more,
-    }
-
-
-def listing(*pages: Rows, names: dict[str, Reply] | None = None) -> Callable[[Asked], Reply]:
-    """A Hub whose list has these pages, and that knows some models by name."""
-
-    def answer(asked: Asked) -> Reply:
-        if asked.path.startswith("/api/models/"):
-            missing = Reply.json({"error": "Repository not found"}, status=404)
-            return (names or {}).get(asked.path.removeprefix("/api/models/"), missing)
-        number = int(asked.query.get("cursor", ["0"])[0])
-        headers = {}
-        if number + 1 < len(pages):
-            base = f"http://{asked.headers['host']}/api/models?limit=1000"
-            headers["Link"] = f'<{base}&cursor={number + 1}>; rel="next"'
-        return Reply.json(pages[number], headers=headers)
-
-    return answer
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    with serving() as loopback:
-        yield loopback
-
-
-@pytest.fixture
-def landing(tmp_path: Path) -> Landing:
-    return Landing(tmp_path / "landing")
-
-
-def crawl(server: Loopback, landing: Landing, **more: Any) -> Pull:
-    given = {"now": at(), "patience": Clock().patience(), **more}
-    token = given.pop("token", None)
-    return hub.pull(endpoints(server.url, hub_token=token), landing, **given)
-
-
-def reading_of(landing: Landing, *pages: Rows) -> Reading:
-    with serving(listing(*pages)) as server:
-        return hub.read(crawl(server, landing))
-
-
-def reasons(reading: Reading) -> list[tuple[str, str]]:
-    """(reason, id) of every row set aside."""
-    frame = reading.quarantine
-    return [
-        (reason, str(json.loads(payload).get("id")))
-        for reason, payload in frame.select("reason", "payload").rows()
-    ]
 
 
 def test_a_crawl_follows_link_and_lands_the_pages_as_they_came(server: Loopback, landing: Landing) -> None:
@@ -130,126 +40,6 @@ def test_a_crawl_follows_link_and_lands_the_pages_as_they_came(server: Loopback,
     assert pull.as_of == NOW
     assert told == [("pages", 1, None), ("pages", 2, None), ("pages", 3, None)]
     assert landing.verify(pull) == []
-
-
-def test_a_crawl_becomes_typed_rows(landing: Landing) -> None:
-    bases = {"relation": "quantized", "models": [{"_id": "id-b", "id": "a/1"}]}
-    reading = reading_of(
-        landing, [model("a/1", gated="auto"), model("c/q", baseModels=bases, safetensors=None)]
-    )
-    (first, second) = reading.frames["hf_models"].rows(named=True)
-    assert first == {
-        "source": "hub_live",
-        "model_id": "a/1",
-        "hf_id": "id-a/1",
-        "observed_on": date(2026, 5, 23),
-        "folder_date": None,
-        "created_at": datetime(2025, 3, 1, 10),
-        "downloads_30d": 10,
-        "downloads_all_time": 100,
-        "likes": 1,
-        "pipeline_tag": "text-generation",
-        "library_name": "transformers",
-        "license": "mit",
-        "gated": "auto",
-        "safetensors_total": 7,
-        "pull_id": first["pull_id"],
-    }
-    assert (second["gated"], second["safetensors_total"]) == ("false", None)
-    (edge,) = reading.frames["hf_derivatives"].rows(named=True)
-    assert edge["pull_id"] == first["pull_id"]
-    assert (edge["model_id"], edge["relation"]) == ("c/q", "quantized")
-    assert (edge["base_model_id"], edge["base_hf_id"]) == ("a/1", "id-b")
-    assert (edge["created_at"], edge["downloads_30d"]) == (datetime(2025, 3, 1, 10), 10)
-    assert reading.frames["hf_probes"].height == reading.quarantine.height == 0
-
-
-def test_bases_from_tags_where_nothing_else_says(landing: Landing) -> None:
-    tags = {
-        "x/both": ["base_model:b/1", "base_model:finetune:b/1", "base_model:finetune:b/1"],
-        "x/bare": ["base_model:b/1", "base_model:merge:b/2", "license:mit"],
-        "x/none": ["license:mit"],
-        "x/odd": ["base_model:distilled:b/1"],
-    }
-    told = {"relation": "adapter", "models": [{"_id": "1", "id": "b/1"}, {"_id": "2", "id": "b/2"}]}
-    rows = [model(name, tags=names) for name, names in tags.items()]
-    rows.append(model("x/told", tags=["base_model:merge:b/9"], baseModels=told))
-    rows.append(model("x/empty", tags=["base_model:merge:b/9"], baseModels={"models": []}))
-    reading = reading_of(landing, rows)
-    frame = reading.frames["hf_derivatives"].select("model_id", "relation", "base_model_id")
-    assert sorted(frame.rows()) == [
-        ("x/bare", "merge", "b/2"),
-        ("x/bare", "unspecified", "b/1"),
-        ("x/both", "finetune", "b/1"),
-        ("x/empty", "merge", "b/9"),
-        ("x/told", "adapter", "b/1"),
-        ("x/told", "adapter", "b/2"),
-    ]
-    assert reading.quarantine["reason"].to_list() == ["unknown_relation"]
-    assert reading.frames["hf_models"].height == 6
-
-
-def test_rows_that_cannot_be_believed_are_kept_aside(landing: Landing) -> None:
-    reading = reading_of(
-        landing,
-        [
-            model("good/1"),
-            model("bad/negative", downloads=-5),
-            model("bad/all_time", downloadsAllTime=-1),
-            model("bad/overflow", downloads=2**63),
-            model("bad/huge", downloadsAllTime=1e30),
-            model("bad/half", downloads=10.5),
-            model("bad/text", downloads="many"),
-            model("bad/truth", likes=True),
-            model("bad/future", createdAt="2026-05-25T00:00:00.000Z"),
-            model("good/tomorrow", createdAt="2026-05-24T23:59:59.000Z"),
-            model("bad/date", createdAt="yesterday"),
-            {**model("bad/none"), "id": None},
-            model(""),
-        ],
-        [model("good/1", downloads=11), model("good/2", downloads=None), model("good/1")],
-    )
-    assert reading.frames["hf_models"]["model_id"].to_list() == [
-        "good/1", "good/tomorrow", "good/2"
-    ]  # fmt: skip
-    assert reading.frames["hf_models"]["downloads_30d"].to_list() == [10, 10, None]
-    assert reasons(reading) == [
-        ("negative_count", "bad/negative"),
-        ("negative_count", "bad/all_time"),
-        ("overflow", "bad/overflow"),
-        ("overflow", "bad/huge"),
-        ("not_a_number", "bad/half"),
-        ("not_a_number", "bad/text"),
-        ("not_a_number", "bad/truth"),
-        ("future_date", "bad/future"),
-        ("not_a_date", "bad/date"),
-        ("missing_id", "None"),
-        ("missing_id", ""),
-        ("duplicate", "good/1"),
-        ("duplicate", "good/1"),
-    ]
-    payload = json.loads(reading.quarantine["payload"][1])
-    assert payload == model("bad/all_time", downloadsAllTime=-1), "as received"
-    again = json.loads(reading.quarantine["payload"][11])
-    assert again["downloads"] == 11, "the first stays, the other one is kept aside"
-
-
-def test_a_row_of_another_shape_costs_only_itself(landing: Landing) -> None:
-    odd = model("bad/tags", tags=[{"name": "mit"}])
-    rows = [model("a/1"), model("a/2"), odd, "nonsense", model("a/3", downloads=-1), model("a/4")]
-    reading = reading_of(landing, rows)
-    assert reading.frames["hf_models"]["model_id"].to_list() == ["a/1", "a/2", "a/4"]
-    assert sorted(reading.quarantine["reason"].to_list()) == [
-        "negative_count", "unknown_shape", "unknown_shape"
-    ]  # fmt: skip
-    assert json.dumps(odd) in reading.quarantine["payload"].to_list()
-    assert json.dumps(model("a/3", downloads=-1)) in reading.quarantine["payload"].to_list()
-
-
-def test_an_unusable_size_costs_only_the_size(landing: Landing) -> None:
-    reading = reading_of(landing, [model("a/1", safetensors={"total": 10**30}), model("a/2")])
-    assert reading.frames["hf_models"]["safetensors_total"].to_list() == [None, 7]
-    assert reasons(reading) == [("unusable_size", "a/1")]
 
 
 def test_a_killed_crawl_asks_only_for_what_is_left(server: Loopback, landing: Landing) -> None:
@@ -457,46 +247,3 @@ def test_a_link_that_leads_in_a_circle(server: Loopback, landing: Landing) -> No
     with pytest.raises(BadAnswer, match="one it already gave"):
         crawl(server, landing)
     assert len(server.asked) == 2
-
-
-def landed(landing: Landing, body: bytes) -> Pull:
-    with landing.open(source="hub_live", scope="s", world="w", now=at()) as draft:
-        draft.add("crawl-00000.json", body, request="/api/models")
-        return draft.commit()
-
-
-def test_a_true_page_of_the_hub(landing: Landing) -> None:
-    body = recorded("hub/api_models_page.json").read_bytes()
-    reading = hub.read(landed(landing, body))
-    models = reading.frames["hf_models"].select(
-        "model_id", "hf_id", "created_at", "downloads_30d", "downloads_all_time", "license"
-    )
-    assert models.row(1) == (
-        "moonshotai/Kimi-K2.6",
-        "69ddc148e75532a1d02c97c7",
-        datetime(2026, 4, 14, 4, 23, 36),
-        291840,
-        None,
-        "other",
-    )
-    assert models.height == 3
-    assert reading.quarantine.height == 0
-
-
-def test_pages_whose_keys_a_recorder_renamed_are_refused(landing: Landing) -> None:
-    body = recorded("hub/models_1000_renamed_keys.json").read_bytes()
-    with pytest.raises(BadAnswer, match="no list of models"):
-        hub.read(landed(landing, body))
-    rows = json.dumps(json.loads(body)["models"]).encode()
-    with pytest.raises(BadAnswer, match="'pipelineTag' where 'pipeline_tag' was expected"):
-        hub.read(landed(landing, rows))
-
-
-def test_reading_is_the_same_every_time(landing: Landing) -> None:
-    pages = [[model(f"a/{n}", tags=[f"base_model:merge:b/{n}"]) for n in range(50)], [model("c/1")]]
-    with serving(listing(*pages)) as server:
-        pull = crawl(server, landing)
-    first, second = hub.read(pull), hub.read(pull)
-    for name in first.frames:
-        assert first.frames[name].equals(second.frames[name])
-    assert isinstance(first.frames["hf_models"], pl.DataFrame)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -59,11 +58,6 @@ def rankings(asked: Asked) -> Reply:
 def server() -> Iterator[Loopback]:
     with serving(rankings) as loopback:
         yield loopback
-
-
-@pytest.fixture
-def landing(tmp_path: Path) -> Landing:
-    return Landing(tmp_path / "landing")
 
 
 def fetch(server: Loopback, landing: Landing, **more: Any) -> list[Pull]:

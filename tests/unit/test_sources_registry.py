@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -20,7 +19,7 @@ from atom_dagster.sources import (
     Unreachable,
     registry,
 )
-from tests.unit._loopback import HTML, NOW, Asked, Clock, Loopback, Reply, at, endpoints, serving
+from tests.unit._loopback import HTML, NOW, Asked, Clock, Loopback, Reply, at, endpoints
 from tests.unit._shared import recorded
 
 FILES = {
@@ -36,17 +35,6 @@ FILES = {
         "a/1,2025-01-02,2025-01-05,late\na/2,,2025-02-05,\n"
     ),
 }
-
-
-@pytest.fixture
-def server() -> Iterator[Loopback]:
-    with serving() as loopback:
-        yield loopback
-
-
-@pytest.fixture
-def landing(tmp_path: Path) -> Landing:
-    return Landing(tmp_path / "landing")
 
 
 def fetch(server: Loopback, landing: Landing, *, tries: int = 5, now: datetime = NOW,

@@ -37,11 +37,6 @@ class Outcome:
     notes: dict[date, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class FakePull:
-    source: str
-
-
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings("sample", tmp_path, seed=1, fixed_now=NOW, hub_scope="all", faults=None)
@@ -174,11 +169,11 @@ def _whole(connection, *, but: Sequence[str] = ()) -> None:
     read(connection, "hub_archive", *(str(day) for day in days if f"{day:%Y-%m}" not in but))
     tokens(connection, "2025-01-01", "2025-09-09")
     months = months_between(date(2023, 11, 1), NOW.date())
-    attempted(connection, HUB, by_month={m: [FakePull("hub_archive")] for m in months})
+    attempted(connection, HUB, by_month={m: [] for m in months})
     attempted(
         connection,
         TOKENS,
-        by_month={m: [FakePull("openrouter_rankings")] for m in months if m.year > 2024},
+        by_month={m: [] for m in months if m.year > 2024},
         unobservable={m: f"Not {m:%Y-%m}." for m in months if m.year <= 2024},
     )
 
@@ -250,7 +245,7 @@ def test_a_month_asked_for_before_its_end_is_asked_for_again(connection, setting
 def test_the_running_month_is_asked_for_daily(connection, settings, asked, to_do):
     read(connection, "hub_live", f"2025-09-0{asked}")
     at = datetime(2025, 9, asked, 5, tzinfo=UTC)
-    attempted(connection, HUB, at, by_month={month("2025-09"): [FakePull("hub_live")]})
+    attempted(connection, HUB, at, by_month={month("2025-09"): []})
     assert look(connection, settings)[HUB, "2025-09"].to_do == to_do
 
 
@@ -262,16 +257,16 @@ def test_the_ledger_keeps_the_last_attempt(connection, settings):
     assert status.examine(connection, settings).faults == {HUB: "No listing."}
     cell = look(connection, settings)[HUB, "2025-05"]
     assert (cell.attempt, cell.reason, cell.attempted_at) == ("failed", "Broken.", at.replace(tzinfo=None))
-    attempted(connection, HUB, by_month={month("2025-05"): [FakePull("b"), FakePull("a"), FakePull("b")]})
+    attempted(connection, HUB, by_month={month("2025-05"): []})
     assert connection.execute("select * exclude attempted_at from raw.attempts").fetchall() == [
-        (HUB, month("2025-05"), "committed", None, ["a", "b"])
+        (HUB, month("2025-05"), "committed", None)
     ]
     assert status.examine(connection, settings).faults == {}
 
 
 def test_a_month_whose_load_failed_is_not_called_committed(connection):
     may = month("2025-05")
-    attempted(connection, HUB, by_month={may: [FakePull("a")]}, failed={may: "Two rows of one key."})
+    attempted(connection, HUB, by_month={may: []}, failed={may: "Two rows of one key."})
     assert connection.execute("select state, reason from raw.attempts").fetchall() == [
         ("failed", "Two rows of one key.")
     ]
@@ -280,7 +275,7 @@ def test_a_month_whose_load_failed_is_not_called_committed(connection):
 def test_what_went_wrong_with_a_committed_month_is_shown(connection, settings):
     may = month("2025-05")
     read(connection, "hub_series", "2025-05-07")
-    attempted(connection, HUB, by_month={may: [FakePull("hub_series")]}, notes={may: "No file of 2025-05."})
+    attempted(connection, HUB, by_month={may: []}, notes={may: "No file of 2025-05."})
     cell = look(connection, settings)[HUB, "2025-05"]
     assert (cell.attempt, cell.reason) == ("committed", "No file of 2025-05.")
     told = [remark.text for remark in drawing.remarks(status.examine(connection, settings))]
@@ -299,6 +294,36 @@ def test_a_warehouse_without_a_ledger_is_understood(connection, settings):
     cells = look(connection, settings)
     assert (cells[HUB, "2025-08"].attempt, cells[HUB, "2025-08"].to_do) == (None, None)
     assert cells[HUB, "2025-01"].to_do == "not asked for yet"
+
+
+def test_the_ledger_of_an_earlier_version_is_kept(settings):
+    warehouse = Warehouse(settings.home / "warehouse.duckdb")
+    settings.home.mkdir(exist_ok=True)
+    with duckdb.connect(str(warehouse.path)) as connection:
+        create_raw(connection)
+        read(connection, "hub_archive", "2025-08-06")
+        connection.execute("drop table raw.attempts")
+        connection.execute(
+            "create table raw.attempts (scope varchar, month date, state varchar not null"
+            " check (state in ('committed', 'failed', 'not_observable')), reason varchar,"
+            " sources varchar[] not null, attempted_at timestamp not null, primary key (scope, month))"
+        )
+        connection.execute(
+            "insert into raw.attempts values ('hub', '2025-05-01', 'failed', 'Broken.', ['a'], ?)",
+            [NOW.replace(tzinfo=None)],
+        )
+    [may] = [cell for cell in status.survey(settings).of(HUB) if cell.month == month("2025-05")]
+    assert (may.attempt, may.reason) == ("failed", "Broken."), "it is read as it stands"
+    for _ in range(2):
+        with warehouse.writing("test") as connection:
+            attempted(connection, HUB, failed={month("2025-06"): "No."})
+    with warehouse.reading("test") as connection:
+        rows = connection.execute("from raw.attempts order by month").fetchall()
+    at = NOW.replace(tzinfo=None)
+    assert rows == [
+        (HUB, month("2025-05"), "failed", "Broken.", at),
+        (HUB, month("2025-06"), "failed", "No.", at),
+    ]
 
 
 def test_while_nothing_is_loaded(settings):

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from atom_dagster.settings import SettingsError
-from atom_dagster.worlds import open_world
+from atom_dagster.worlds import has_live_hub, open_world
 from tests.unit._worlds import settings
 
 WORLD = """
@@ -56,9 +56,10 @@ def world(folder):
         yield endpoints, client
 
 
-def test_it_declares_what_its_file_says(world):
+def test_it_declares_what_its_file_says(world, folder):
     endpoints, _ = world
     assert endpoints.hub is None and not endpoints.is_synthetic
+    assert not has_live_hub(settings(world=f"recorded:{folder}"))
     assert (endpoints.archives[0].kind, endpoints.archives[0].folder_date_is) == (
         "selection",
         "observed_on",

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from atom_dagster.settings import SettingsError
-from atom_dagster.worlds import open_world
+from atom_dagster.worlds import has_live_hub, open_world
 from tests.unit._worlds import NOW, settings
 
 LIST = "/api/models?limit=1000&sort=createdAt&direction=-1"
@@ -320,10 +320,11 @@ def test_live_world_sends_each_credential_home_only():
 
     base = settings()
     with open_world(replace(base, world="live", hf_token="hf_x", openrouter_key="sk")) as endpoints:
-        assert endpoints.hub == "https://huggingface.co"
+        assert endpoints.hub == "https://huggingface.co" and has_live_hub(replace(base, world="live"))
         assert (endpoints.hub_token, endpoints.openrouter_key) == ("hf_x", "sk")
         assert not endpoints.is_synthetic
     with open_world(replace(base, hf_token="hf_x", openrouter_key="sk")) as endpoints:
         assert endpoints.is_synthetic and endpoints.hub_token is None
+        assert endpoints.hub and has_live_hub(base)
         assert endpoints.openrouter_key != "sk"
     assert NOW.tzinfo is UTC
