@@ -13,17 +13,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from atom_dagster import __version__
-from atom_dagster.settings import Settings
-from atom_dagster.sources.hub_client import prepare_session
+from atom_dagster.settings import INVENTED_TOKENS, Settings
+from atom_dagster.sources import SourceError
+from atom_dagster.sources.hub_client import final, prepare_session
 
 PUBLIC = "https://huggingface.co"
 SUMS = "SHA256SUMS"
@@ -83,7 +83,7 @@ def upload(
         raise Refused("Nothing is published in this home yet; run `atom run` first.") from None
     _require_name(repo)
     endpoint = settings.hub_endpoint
-    if build["is_synthetic"] and not takes_synthetic and not _is_loopback(endpoint):
+    if build["is_synthetic"] and not takes_synthetic and not settings.is_hub_on_loopback:
         raise Refused(
             f"The {build['world']} world's numbers are synthetic, and {endpoint} is not on this machine;"
             " choose --world live, or add --synthetic to send them all the same."
@@ -92,9 +92,14 @@ def upload(
         raise Refused(
             f"HF_TOKEN is not set; make a token that may write at {endpoint}/settings/tokens and set it."
         )
+    if not settings.hub_token:
+        raise Refused(
+            f"{endpoint} is on this machine, where HF_TOKEN is never sent; set it to an invented one"
+            f" ({INVENTED_TOKENS}not_a_secret)."
+        )
     files = _files(folder)
     prepare_session()
-    api = HfApi(endpoint, token=settings.hf_token, library_name="atom-dagster", library_version=__version__)
+    api = HfApi(endpoint, token=settings.hub_token, library_name="atom-dagster", library_version=__version__)
     with _explained(endpoint, repo), _transfer(endpoint):
         return _send(api, repo, folder, files, build, is_private=is_private)
 
@@ -109,10 +114,6 @@ def _require_name(repo: str) -> None:
         raise Refused(
             f"{repo!r} is no dataset's name; write ORG/NAME with letters, digits, '-', '_' and '.'."
         )
-
-
-def _is_loopback(endpoint: str) -> bool:
-    return urlsplit(endpoint).hostname in {"127.0.0.1", "localhost", "::1"}
 
 
 def _files(folder: Path) -> dict[str, str]:
@@ -227,10 +228,17 @@ def _explained(endpoint: str, repo: str) -> Iterator[None]:
         told = next((cause for cause in causes if isinstance(cause, HfHubHTTPError)), None)
         if told is not None:
             raise _of_status(endpoint, repo, told) from error
-        if any(isinstance(cause, (httpx2.HTTPError, ConnectionError)) for cause in causes):
-            raise Failed(f"{endpoint} cannot be reached ({causes[-1]}); try again later.") from error
+        if any(isinstance(cause, OfflineModeIsEnabled) for cause in causes):
+            raise Refused(str(final(OfflineModeIsEnabled(), endpoint, endpoint))) from error
+        found = next((cause for cause in causes if isinstance(cause, httpx2.HTTPError)), None)
+        if found is not None and isinstance(said := final(found, endpoint, endpoint), SourceError):
+            raise Failed(str(said)) from error
+        # What an error quotes may be what was sent, the token among it: only its kind is told.
+        kind = type(causes[-1]).__name__
+        if found is not None or any(isinstance(cause, ConnectionError) for cause in causes):
+            raise Failed(f"{endpoint} cannot be reached ({kind}); try again later.") from error
         if isinstance(error, ValueError):
-            raise Failed(f"{endpoint} answered what its client cannot use ({error}).") from error
+            raise Failed(f"{endpoint} answered what its client cannot use ({kind}).") from error
         raise
 
 

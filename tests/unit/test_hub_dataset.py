@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from huggingface_hub import CommitOperationAdd, HfApi, hf_hub_download
+from huggingface_hub import CommitOperationAdd, HfApi, constants, hf_hub_download
 
 from atom_dagster import hub_dataset
 from atom_dagster.settings import Settings
@@ -221,9 +221,9 @@ def test_a_token_nobody_knows_is_refused_and_shown_nowhere(
         hub_dataset.upload(settings, REPO)
     caplog.set_level(logging.DEBUG)
     with pytest.raises(hub_dataset.Refused, match="does not accept HF_TOKEN") as caught:
-        hub_dataset.upload(replace(settings, hf_token="hf_unknownToBoth"), REPO)
+        hub_dataset.upload(replace(settings, hf_token="hf_sample_unknown"), REPO)
     said = caplog.text + repr(caught.value) + repr(caught.value.__cause__) + str(caught.value.__cause__)
-    assert "hf_unknownToBoth" not in said
+    assert "hf_sample_unknown" not in said
 
 
 def test_synthetic_numbers_stay_on_this_machine_unless_told(settings: Settings):
@@ -239,8 +239,33 @@ def test_synthetic_numbers_stay_on_this_machine_unless_told(settings: Settings):
 
 
 def test_a_hub_that_is_not_there_is_said(settings: Settings):
-    with pytest.raises(hub_dataset.Failed, match=r"127\.0\.0\.1:9 cannot be reached \(.*\); try again later"):
+    with pytest.raises(
+        hub_dataset.Failed, match=r"127\.0\.0\.1:9 cannot be reached \(.*\); check the address"
+    ):
         hub_dataset.upload(replace(settings, hub_endpoint="http://127.0.0.1:9"), REPO)
+
+
+@pytest.mark.parametrize("token", ["hf_sample_SECRET\n", "hf_sample_SÉCRET"])
+def test_a_header_that_cannot_be_sent_is_not_shown(settings: Settings, token: str):
+    """Settings let no such token through; what the client says of one quotes it."""
+    with pytest.raises(hub_dataset.Failed) as caught:
+        hub_dataset.upload(replace(settings, hf_token=token), REPO)
+    assert "SECRET" not in str(caught.value)
+    assert "CRET" not in str(caught.value)
+
+
+def test_a_token_of_the_public_hub_is_not_sent_to_this_machine(settings: Settings, app: App):
+    with pytest.raises(hub_dataset.Refused, match="where HF_TOKEN is never sent") as caught:
+        hub_dataset.upload(replace(settings, hf_token="hf_MineAlone"), REPO)
+    assert not app.asked
+    assert "MineAlone" not in str(caught.value)
+
+
+def test_a_client_told_to_stay_offline_is_said_once(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(hub_dataset.Refused) as caught:
+        hub_dataset.upload(settings, REPO)
+    assert str(caught.value) == "HF_HUB_OFFLINE keeps huggingface_hub from asking anything; unset it."
 
 
 def test_a_commit_that_came_between_is_said_and_nothing_is_lost(settings: Settings, faults: Path):
