@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ PUBLIC = "https://huggingface.co"
 SUMS = "SHA256SUMS"
 _OF_THE_HUB = (".gitattributes", ".gitignore")
 _OF_NOBODY = {*_OF_THE_HUB, "README.md"}
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Refused(RuntimeError):
@@ -52,6 +55,8 @@ class Upload:
     added: int
     """Files that were new or other than before."""
     deleted: int
+    kept: int
+    """Files there that no build brought, which stay."""
     size: int
     """Bytes of the added files."""
     commit: str | None
@@ -61,7 +66,7 @@ class Upload:
 def upload(
     settings: Settings, repo: str, *, is_private: bool = False, takes_synthetic: bool = False
 ) -> Upload:
-    """Make a dataset hold exactly the published build, by one commit.
+    """Make a dataset hold the published build, and nothing of an earlier one, by one commit.
 
     Args:
         settings: Whose home's build is sent to ``hub_endpoint`` with ``hf_token``.
@@ -123,10 +128,9 @@ def _files(folder: Path) -> dict[str, str]:
         Damaged: one is missing or other than it was.
     """
     try:
-        lines = (folder / SUMS).read_text().splitlines()
-    except OSError as error:
+        found = _listed((folder / SUMS).read_text())
+    except (OSError, ValueError) as error:
         raise Damaged(f"The build {folder.name} has no {SUMS}; run `atom run` to publish anew.") from error
-    found = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     for name, digest in found.items():
         if _sha256(folder / name) != digest:
             raise Damaged(
@@ -164,18 +168,23 @@ def _send(
         for entry in api.list_repo_tree(repo, recursive=True, repo_type="dataset", revision=info.sha)
         if isinstance(entry, RepoFile)
     }
-    if "build.json" not in standing and not standing.keys() <= _OF_NOBODY:
-        raise Refused(f"{repo} holds files that are no build of this project; choose another name.")
+    ours = set() if standing.keys() <= _OF_NOBODY else _of_the_last(api, repo, str(info.sha), standing)
+    if theirs := sorted(standing.keys() & files.keys() - ours - _OF_NOBODY):
+        raise Refused(
+            f"{repo} holds {theirs[0]}, which no build of this project brought there and this one would"
+            " replace; rename it there, or choose another name."
+        )
     added = [
         name
         for name, digest in sorted(files.items())
         if not _is_same(standing.get(name), folder / name, digest)
     ]
-    deleted = sorted(standing.keys() - files.keys() - set(_OF_THE_HUB))
+    deleted = sorted(standing.keys() & ours - files.keys())
+    kept = len(standing.keys() - files.keys() - ours - set(_OF_THE_HUB))
     url = f"{api.endpoint}/datasets/{repo}"
     size = sum((folder / name).stat().st_size for name in added)
     if not added and not deleted:
-        return Upload(url, str(build["build_id"]), 0, 0, 0, None)
+        return Upload(url, str(build["build_id"]), 0, 0, kept, 0, None)
     kind = ", synthetic" if build["is_synthetic"] else ""
     done = api.create_commit(
         repo,
@@ -188,7 +197,48 @@ def _send(
         # What was compared must be what is changed.
         parent_commit=info.sha,
     )
-    return Upload(url, str(build["build_id"]), len(added), len(deleted), size, done.oid)
+    return Upload(url, str(build["build_id"]), len(added), len(deleted), kept, size, done.oid)
+
+
+def _of_the_last(api: HfApi, repo: str, revision: str, standing: Mapping[str, RepoFile]) -> set[str]:
+    """The files that the build in a dataset brought there, which its successor may replace and delete.
+
+    Raises:
+        Refused: what stands there does not say that it is a build of this project.
+    """
+    refusal = Refused(f"{repo} holds files that are no build of this project; choose another name.")
+    if not {"build.json", SUMS} <= standing.keys():
+        raise refusal
+    with tempfile.TemporaryDirectory() as cache:
+        build, sums = (
+            Path(
+                api.hf_hub_download(repo, name, repo_type="dataset", revision=revision, cache_dir=cache)
+            ).read_bytes()
+            for name in ("build.json", SUMS)
+        )
+    try:
+        said = json.loads(build)
+        digests = _listed(sums.decode())
+    except ValueError:
+        raise refusal from None
+    is_ours = isinstance(said, dict) and all(
+        isinstance(said.get(name), str) for name in ("build_id", "world", "inputs")
+    )
+    if not is_ours or digests.get("build.json") != hashlib.sha256(build).hexdigest():
+        raise refusal
+    return {*digests, SUMS}
+
+
+def _listed(sums: str) -> dict[str, str]:
+    """The digests by file of a ``SHA256SUMS``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = {name: digest for digest, _, name in (line.partition("  ") for line in sums.splitlines())}
+    if not all(name and _DIGEST.fullmatch(digest) for name, digest in found.items()):
+        raise ValueError("a line is no digest and name")
+    return found
 
 
 def _is_same(standing: RepoFile | None, file: Path, sha256: str) -> bool:
@@ -231,8 +281,8 @@ def _explained(endpoint: str, repo: str) -> Iterator[None]:
         if any(isinstance(cause, OfflineModeIsEnabled) for cause in causes):
             raise Refused(str(final(OfflineModeIsEnabled(), endpoint, endpoint))) from error
         found = next((cause for cause in causes if isinstance(cause, httpx2.HTTPError)), None)
-        if found is not None and isinstance(said := final(found, endpoint, endpoint), SourceError):
-            raise Failed(str(said)) from error
+        if found is not None and isinstance(sentence := final(found, endpoint, endpoint), SourceError):
+            raise Failed(str(sentence)) from error
         # What an error quotes may be what was sent, the token among it: only its kind is told.
         kind = type(causes[-1]).__name__
         if found is not None or any(isinstance(cause, ConnectionError) for cause in causes):

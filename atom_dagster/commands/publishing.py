@@ -34,7 +34,7 @@ def publish(settings: Settings, debug: bool, repo: str, is_private: bool, takes_
     """Make a Hugging Face dataset hold the published build: tables, report, docs, by one commit.
 
     HF_TOKEN must be one that may write. The same build again changes nothing; files that an earlier build
-    had and this one has not are deleted there. HF_ENDPOINT names another Hub.
+    had and this one has not are deleted there; files of anybody else stay. HF_ENDPOINT names another Hub.
     """
     from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
@@ -56,4 +56,6 @@ def publish(settings: Settings, debug: bool, repo: str, is_private: bool, takes_
         gone = f", {done.deleted} deleted" if done.deleted else ""
         out.print(f"Sent build {done.build_id} to {done.url}", soft_wrap=True)
         out.print(f"  {done.added} files ({done.size / 1e6:.0f} MB){gone}; commit {done.commit[:12]}")
+    if done.kept:
+        out.print(f"  {done.kept} files there are of no build, and stay")
     sys.exit(DONE)

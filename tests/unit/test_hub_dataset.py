@@ -76,7 +76,7 @@ def settings(endpoint: str, tmp_path: Path) -> Settings:
 
 def publish(home: Path, name: str, files: dict[str, bytes], *, is_synthetic: bool = True) -> None:
     folder = home / "builds" / name
-    build = {"build_id": name, "world": "sample", "is_synthetic": is_synthetic}
+    build = {"build_id": name, "world": "sample", "is_synthetic": is_synthetic, "inputs": "0a1b"}
     files = files | {"build.json": json.dumps(build).encode()}
     for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +89,14 @@ def publish(home: Path, name: str, files: dict[str, bytes], *, is_synthetic: boo
 
 def client(settings: Settings) -> HfApi:
     return HfApi(settings.hub_endpoint, token=TOKEN)
+
+
+def put(settings: Settings, files: dict[str, bytes]) -> None:
+    """Somebody else's commit."""
+    client(settings).create_repo(REPO, repo_type="dataset", exist_ok=True)
+    added = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=text) for name, text in files.items()]
+    with hub_dataset._transfer(settings.hub_endpoint):
+        client(settings).create_commit(REPO, added, commit_message="theirs", repo_type="dataset")
 
 
 def there(settings: Settings) -> list[str]:
@@ -173,13 +181,63 @@ def test_private_is_refused_where_the_dataset_is_public(settings: Settings):
 
 
 def test_a_dataset_of_somebody_elses_files_is_left_alone(settings: Settings):
-    client(settings).create_repo(REPO, repo_type="dataset")
-    other = CommitOperationAdd(path_in_repo="theirs.csv", path_or_fileobj=b"1\n")
-    with hub_dataset._transfer(settings.hub_endpoint):
-        client(settings).create_commit(REPO, [other], commit_message="theirs", repo_type="dataset")
+    put(settings, {"theirs.csv": b"1\n"})
     with pytest.raises(hub_dataset.Refused, match="holds files that are no build of this project"):
         hub_dataset.upload(settings, REPO)
     assert there(settings) == [".gitattributes", "theirs.csv"]
+
+
+BUILD = json.dumps({"build_id": "b", "world": "live", "inputs": "0a1b"}).encode()
+SUM_OF_BUILD = f"{hashlib.sha256(BUILD).hexdigest()}  build.json\n".encode()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"build.json": BUILD},
+        {"build.json": BUILD, "SHA256SUMS": b"another tool's\n"},
+        {"build.json": BUILD, "SHA256SUMS": b""},
+        {"build.json": BUILD, "SHA256SUMS": b"\xff"},
+        {"build.json": BUILD + b"\n", "SHA256SUMS": SUM_OF_BUILD},
+        {"build.json": b'{"steps": []}', "SHA256SUMS": SUM_OF_BUILD},
+        {"build.json": b"[]", "SHA256SUMS": f"{hashlib.sha256(b'[]').hexdigest()}  build.json\n".encode()},
+        {"build.json": b"not json", "SHA256SUMS": SUM_OF_BUILD},
+    ],
+)
+def test_a_build_json_alone_makes_no_build_of_ours(settings: Settings, files: dict[str, bytes]):
+    put(settings, files | {"theirs.csv": b"1\n"})
+    before = there(settings)
+    with pytest.raises(hub_dataset.Refused, match="holds files that are no build of this project"):
+        hub_dataset.upload(settings, REPO)
+    assert there(settings) == before
+    assert messages(settings)[0] == "theirs"
+
+
+def test_files_that_no_build_brought_stay(settings: Settings):
+    hub_dataset.upload(settings, REPO)
+    put(settings, {"theirs.csv": b"1\n", "csv/theirs.csv": b"1\n"})
+    publish(settings.home, "two", {"README.md": b"---\na: b\n---\n"})
+    done = hub_dataset.upload(settings, REPO)
+    assert (done.deleted, done.kept) == (4, 2)
+    assert there(settings) == [
+        ".gitattributes",
+        "README.md",
+        "SHA256SUMS",
+        "build.json",
+        "csv/theirs.csv",
+        "theirs.csv",
+    ]
+    again = hub_dataset.upload(settings, REPO)
+    assert (again.commit, again.kept) == (None, 2)
+
+
+def test_a_file_that_no_build_brought_is_not_replaced(settings: Settings):
+    hub_dataset.upload(settings, REPO)
+    put(settings, {"csv/new.csv": b"theirs\n"})
+    publish(settings.home, "two", {"README.md": b"---\na: b\n---\n", "csv/new.csv": b"ours\n"})
+    with pytest.raises(hub_dataset.Refused, match=r"holds csv/new\.csv, which no build of this project"):
+        hub_dataset.upload(settings, REPO)
+    assert messages(settings)[0] == "theirs"
 
 
 def test_a_damaged_build_is_not_sent(settings: Settings, app: App):
