@@ -23,6 +23,7 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from atom_dagster import __version__
+from atom_dagster.exports.contents import UNSTATED
 from atom_dagster.settings import INVENTED_TOKENS, Settings
 from atom_dagster.sources import SourceError
 from atom_dagster.sources.hub_client import final, prepare_session
@@ -64,7 +65,12 @@ class Upload:
 
 
 def upload(
-    settings: Settings, repo: str, *, is_private: bool = False, takes_synthetic: bool = False
+    settings: Settings,
+    repo: str,
+    *,
+    is_private: bool = False,
+    takes_synthetic: bool = False,
+    takes_unlicensed: bool = False,
 ) -> Upload:
     """Make a dataset hold the published build, and nothing of an earlier one, by one commit.
 
@@ -73,10 +79,11 @@ def upload(
         repo: ORG/NAME; made if it is not there.
         is_private: Make it for its owners only.
         takes_synthetic: Send simulated numbers off this machine too.
+        takes_unlicensed: Send rows of sources that state no licence to where everybody may read them.
 
     Raises:
-        Refused: nothing is published, the name or the token is wrong, the numbers are synthetic, or the
-            dataset holds what is none of ours.
+        Refused: nothing is published, the name or the token is wrong, the numbers are synthetic, a source
+            states no licence, or the dataset holds what is none of ours.
         Damaged: a file is not what ``SHA256SUMS`` says.
         Failed: the Hub could not be reached, or refused.
     """
@@ -103,6 +110,8 @@ def upload(
             f" ({INVENTED_TOKENS}not_a_secret)."
         )
     files = _files(folder)
+    if not (is_private or takes_unlicensed or settings.is_hub_on_loopback):
+        _require_licences(folder)
     prepare_session()
     api = HfApi(endpoint, token=settings.hub_token, library_name="atom-dagster", library_version=__version__)
     with _explained(endpoint, repo), _transfer(endpoint):
@@ -118,6 +127,24 @@ def _require_name(repo: str) -> None:
     if not is_whole:
         raise Refused(
             f"{repo!r} is no dataset's name; write ORG/NAME with letters, digits, '-', '_' and '.'."
+        )
+
+
+def _require_licences(folder: Path) -> None:
+    """Refuse a build with rows of a source that does not say that they may be passed on."""
+    try:
+        described = json.loads((folder / "datapackage.json").read_text())
+        sources = [source for source in described["sources"] if source.get("license") == UNSTATED.name]
+    except (OSError, ValueError, KeyError) as error:
+        raise Damaged(
+            f"The build {folder.name} does not say under which licences it stands (datapackage.json);"
+            " run `atom run` to publish anew."
+        ) from error
+    if sources:
+        names = " and ".join(dict.fromkeys(str(source["title"]) for source in sources))
+        raise Refused(
+            f"No licence is stated for rows of {names}: ask their owners, then add --unstated-licences to"
+            " pass them on; or add --private."
         )
 
 

@@ -29,8 +29,21 @@ from atom_dagster.settings import Settings
 @click.option(
     "--synthetic", "takes_synthetic", is_flag=True, help="Send simulated numbers too, marked as such."
 )
+@click.option(
+    "--unstated-licences",
+    "takes_unlicensed",
+    is_flag=True,
+    help="Send rows of sources that state no licence too: their owners have allowed it.",
+)
 @world_options
-def publish(settings: Settings, debug: bool, repo: str, is_private: bool, takes_synthetic: bool) -> None:
+def publish(
+    settings: Settings,
+    debug: bool,
+    repo: str,
+    is_private: bool,
+    takes_synthetic: bool,
+    takes_unlicensed: bool,
+) -> None:
     """Make a Hugging Face dataset hold the published build: tables, report, docs, by one commit.
 
     HF_TOKEN must be one that may write. The same build again changes nothing; files that an earlier build
@@ -44,7 +57,13 @@ def publish(settings: Settings, debug: bool, repo: str, is_private: bool, takes_
     if not sys.stderr.isatty():
         disable_progress_bars()
     try:
-        done = hub_dataset.upload(settings, repo, is_private=is_private, takes_synthetic=takes_synthetic)
+        done = hub_dataset.upload(
+            settings,
+            repo,
+            is_private=is_private,
+            takes_synthetic=takes_synthetic,
+            takes_unlicensed=takes_unlicensed,
+        )
     except (hub_dataset.Refused, hub_dataset.Damaged, hub_dataset.Failed) as error:
         if debug:
             raise

@@ -240,6 +240,40 @@ def test_a_file_that_no_build_brought_is_not_replaced(settings: Settings):
     assert messages(settings)[0] == "theirs"
 
 
+def described(*licences: str) -> bytes:
+    sources = [{"title": f"Source {n}", "license": name} for n, name in enumerate(licences)]
+    return json.dumps({"sources": [*sources, {"title": "Source 0 (simulated)"}]}).encode()
+
+
+def test_rows_without_a_licence_are_passed_on_only_when_told(settings: Settings, monkeypatch):
+    """A Hub that everybody reads: whoever comes as far as the session was let through."""
+    public = replace(settings, hub_endpoint="https://huggingface.co")
+
+    class Through(Exception):
+        pass
+
+    def through() -> None:
+        raise Through
+
+    monkeypatch.setattr(hub_dataset, "prepare_session", through)
+    files = {"README.md": b"x", "datapackage.json": described("ODbL-1.0", "other-unstated", "other-unstated")}
+    publish(settings.home, "real", files, is_synthetic=False)
+    with pytest.raises(hub_dataset.Refused, match="for rows of Source 1 and Source 2: ask their owners"):
+        hub_dataset.upload(public, REPO)
+    for told in ({"is_private": True}, {"takes_unlicensed": True}):
+        with pytest.raises(Through):
+            hub_dataset.upload(public, REPO, **told)
+    publish(settings.home, "stated", files | {"datapackage.json": described("ODbL-1.0")}, is_synthetic=False)
+    with pytest.raises(Through):
+        hub_dataset.upload(public, REPO)
+
+
+def test_a_build_that_states_no_licences_at_all_is_not_passed_on(settings: Settings):
+    publish(settings.home, "real", {"README.md": b"x"}, is_synthetic=False)
+    with pytest.raises(hub_dataset.Damaged, match="does not say under which licences it stands"):
+        hub_dataset.upload(replace(settings, hub_endpoint="https://huggingface.co"), REPO)
+
+
 def test_a_damaged_build_is_not_sent(settings: Settings, app: App):
     (settings.home / "published" / "csv" / "a.csv").write_bytes(b"x\n9\n")
     with pytest.raises(hub_dataset.Damaged, match=r"csv/a\.csv of build one is not what was published"):
