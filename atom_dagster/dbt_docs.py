@@ -20,6 +20,7 @@ from typing import Any
 import duckdb
 
 _CATALOGUE_VERSION = "https://schemas.getdbt.com/dbt/catalog/v1.json"
+_PATHS = ("build_path", "compiled_path", "root_path")
 _SLOTS = ("MANIFEST.JSON INLINE DATA", "CATALOG.JSON INLINE DATA")
 # dbt's page asks for addresses before it fills them in, two for each icon; and for its own icon's.
 _UNFILLED = (
@@ -55,7 +56,8 @@ def write(target: Path, manifest: Mapping[str, Any], connection: duckdb.DuckDBPy
 def _portable(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest without the paths of the machine that built it."""
     nodes = {
-        name: {**node, "build_path": None, "compiled_path": None} for name, node in manifest["nodes"].items()
+        name: {**node, **{path: None for path in _PATHS if path in node}}
+        for name, node in manifest["nodes"].items()
     }
     return {**manifest, "nodes": nodes}
 

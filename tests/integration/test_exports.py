@@ -13,7 +13,7 @@ from frictionless import Package
 from huggingface_hub import HfApi, hf_hub_download
 
 from atom_dagster.exports import SPREADSHEET_ROWS
-from atom_dagster.settings import Settings
+from atom_dagster.settings import DBT_PROJECT, Settings
 from atom_dagster.worlds import open_world
 from atom_dagster.worlds.server_datasets import TOKEN
 from tests.conftest import atom
@@ -110,6 +110,7 @@ def test_the_docs_hold_the_sql_that_made_the_tables(sample, folder: Path):
     page = (folder / "docs" / "index.html").read_text()
     assert "compiled_code" in page
     assert str(sample.home) not in page
+    assert str(DBT_PROJECT) not in page
     assert "docs/index.html" in (folder / "SHA256SUMS").read_text()
 
 
