@@ -136,7 +136,7 @@ def _sources(contents: Contents) -> Iterator[str]:
     yield "| source | what | newest answer as of (UTC) | pulls |\n|---|---|---|---:|"
     for source in contents.sources:
         origin = source.origin
-        what = origin.title if contents.is_synthetic else f"[{origin.title}]({origin.path})"
+        what = origin.title if contents.is_synthetic else origin.link
         yield f"| `{source.name}` | {what} | {source.as_of:%Y-%m-%d %H:%M} | {source.pulls} |"
 
 
@@ -159,7 +159,7 @@ def licence_text(contents: Contents) -> str:
     for source in contents.sources:
         terms = source.origin.licence
         what = f"[{terms.title}]({terms.path})" if terms.path else terms.title
-        lines.append(f"| `{source.name}` | [{source.origin.title}]({source.origin.path}) | {what} |")
+        lines.append(f"| `{source.name}` | {source.origin.link} | {what} |")
     if contents.attribution:
         lines += [
             "",

@@ -96,8 +96,14 @@ class Origin:
     """A source as it is to be named."""
 
     title: str
-    path: str
+    path: str | None
+    """Its address; None: not known."""
     licence: Licence
+
+    @property
+    def link(self) -> str:
+        """Its title in Markdown, with its address where that is known."""
+        return f"[{self.title}]({self.path})" if self.path else self.title
 
 
 _HUB = "https://huggingface.co"
@@ -209,7 +215,12 @@ def _sources(connection: duckdb.DuckDBPyConnection) -> tuple[Source, ...]:
     found = connection.execute(
         "select source, max(coalesce(as_of, fetched_at)), count(*) from meta.pulls group by 1 order by 1"
     ).fetchall()
-    return tuple(Source(name, ORIGINS[name], as_of, pulls) for name, as_of, pulls in found)
+    return tuple(Source(name, _origin(name), as_of, pulls) for name, as_of, pulls in found)
+
+
+def _origin(name: str) -> Origin:
+    """What is known of a source; of one that nobody has described, its name, and no licence."""
+    return ORIGINS.get(name) or Origin(name, None, UNSTATED)
 
 
 def one_line(text: str | None) -> str:

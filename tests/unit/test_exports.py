@@ -207,3 +207,18 @@ def test_a_report_and_docs_are_linked_where_they_are(tmp_path: Path):
 def test_every_source_that_is_pulled_has_an_origin_and_a_licence():
     names = re.findall(r"[a-z_]+", PULLS.columns["source"].comment.replace(" or ", ", "))
     assert set(ORIGINS) == set(names)
+
+
+def test_a_source_that_nobody_described_is_named_and_states_no_licence(tmp_path: Path):
+    folder = build(tmp_path, is_synthetic=False, world="live")
+    with duckdb.connect(str(folder / "atom.duckdb")) as connection:
+        connection.execute("update meta.pulls set source = 'new_archive' where source = 'hub_archive'")
+    exports.write(folder)
+    described = json.loads((folder / "datapackage.json").read_text())
+    [source] = [one for one in described["sources"] if one["name"] == "new_archive"]
+    assert (source["title"], source["license"]) == ("new_archive", "other-unstated")
+    assert "path" not in source
+    assert Package(str(folder / "datapackage.json")).validate().valid
+    licence = (folder / "LICENSE.md").read_text()
+    assert "| `new_archive` | new_archive | No licence is stated: ask" in licence
+    assert "None" not in licence + (folder / "README.md").read_text()
