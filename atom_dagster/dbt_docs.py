@@ -10,7 +10,6 @@ of a connection that is open.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from importlib.resources import files
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+
+from atom_dagster.quoting import script_json
 
 _CATALOGUE_VERSION = "https://schemas.getdbt.com/dbt/catalog/v1.json"
 _PATHS = ("build_path", "compiled_path", "root_path")
@@ -44,9 +45,7 @@ def write(target: Path, manifest: Mapping[str, Any], connection: duckdb.DuckDBPy
     for slot, data in zip(_SLOTS, (_portable(manifest), _catalogue(manifest, connection)), strict=True):
         if page.count(f'"{slot}"') != 1:
             raise RuntimeError(f"dbt {version('dbt-core')} has a page without a place for {slot}.")
-        # A description that holds a closing tag must not end the script it stands in.
-        text = json.dumps(data, separators=(",", ":")).replace("</", r"<\/")
-        page = page.replace(f'"{slot}"', text)
+        page = page.replace(f'"{slot}"', script_json(data))
     for asked, instead in _UNFILLED:
         page = page.replace(asked, instead)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 
+from atom_dagster.quoting import quoted
 from atom_dagster.worlds import OPENROUTER, REVISIONS, SERIES, SNAPSHOTS
 
 # Without a primary key in the database: an index over every reading costs more than the table.
@@ -226,13 +227,3 @@ def _origin(name: str) -> Origin:
 def one_line(text: str | None) -> str:
     """Text without the line breaks a YAML file gave it."""
     return " ".join((text or "").split())
-
-
-def quoted(name: str) -> str:
-    """A name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
