@@ -151,8 +151,10 @@ _TABLES = {
         ) as crossings (metric, leader, trailer, occurrence, month, leader_value, trailer_value, coverage)""",
     "marts.anomalies": """
         select
-            model_id, date '2025-08-01' as month, organization, region, 'spike' as anomaly_reason,
+            model_id, date '2025-08-01' as month, organization, region,
+            case when organization = 'Mistral AI' then 'hub_fault' else 'spike' end as anomaly_reason,
             cast(9000000 as bigint) as downloads, 1e6 as typical_downloads, 8e6 as excess_downloads,
+            9.0 as ratio, case when organization = 'Mistral AI' then 2 end as fault_models,
             'known' as known_cause, 'https://example.org/cause' as known_cause_url
         from marts.models where organization <> 'Meta'""",
     "marts.claims": """
