@@ -312,6 +312,8 @@ _CROSSOVER_COLUMNS = (
     Column("leader_value", "Leader's value", "number"),
     Column("trailer_value", "Trailer's value", "number"),
     Column("coverage", "Coverage", "share"),
+    Column("coverage_before", "Coverage before", "share"),
+    Column("is_comparable", "Compares like with like", "flag"),
 )
 _METRICS = (
     ("downloads_cumulative_by_region", "cumulative downloads by region"),
@@ -336,12 +338,14 @@ def _draw_crossovers(rows: Sequence[Row], styles: Styler) -> Drawing:
 
 def _tell_crossovers(rows: Sequence[Row]) -> str:
     names = dict(_METRICS)
-    recent = sorted(rows, key=lambda row: (row["month"], row["pair"]), reverse=True)[:3]
+    sure = [row for row in rows if row["is_comparable"]]
+    recent = sorted(sure, key=lambda row: (row["month"], row["pair"]), reverse=True)[:3]
     parts = [
         f"{row['pair']} in {words.month(row['month'])} ({names.get(row['metric'], row['metric'])})"
         for row in recent
     ]
-    return f"The latest of {len(rows)} crossings shown: {'; '.join(parts)}."
+    told = f"Of {len(rows)} crossings shown, {len(sure)} compare like with like"
+    return f"{told}; the latest of them: {'; '.join(parts)}." if parts else f"{told}."
 
 
 CROSSOVERS = Figure(
@@ -352,7 +356,8 @@ CROSSOVERS = Figure(
         "The first month in which one key's value exceeds another's after having been below it; months in"
         " which either is unknown do not count. Shown are the six largest organizations and families and"
         " the three regions, in cumulative downloads and in regions' shares of new derivatives; the fifty"
-        " latest."
+        " latest. Like is compared with like when both months follow each other and are covered to 95 % (or"
+        " need no coverage): only then is it sure that the values crossed, and not what was measured."
     ),
     model_set=CORE,
     source="hub",
@@ -393,7 +398,9 @@ select
     crossovers.occurrence,
     crossovers.leader_value,
     crossovers.trailer_value,
-    crossovers.coverage
+    crossovers.coverage,
+    crossovers.coverage_before,
+    crossovers.is_comparable
 from marts.crossovers as crossovers
 inner join largest as leader on crossovers.metric = leader.metric and crossovers.leader = leader.name
 inner join largest as trailer on crossovers.metric = trailer.metric and crossovers.trailer = trailer.name
