@@ -82,25 +82,29 @@ _TABLES = {
             downloads / sum(downloads) over (partition by month) as share_of_size, downloads_cumulative,
             downloads_cumulative / sum(downloads_cumulative) over (partition by month)
                 as share_of_size_cumulative,
-            coverage, null_reason
+            downloads as downloads_without_anomalies, coverage, null_reason
         from months_of""",
     "marts.downloads_concentration_monthly": """
         select
             month, unit, 'downloads' as measure, 4 as keys, 0.4 + 0.01 * month(month) as hhi,
             0.5 as top1_share,
-            0.9 as top5_share, 1.0 as top10_share, 0.0 as share_unattributed, 1.0 as coverage
+            0.9 as top5_share, 1.0 as top10_share, 0.0 as share_unattributed, 1.0 as coverage,
+            month = '2025-08-01' as has_anomalies
         from months, (values ('organization'), ('model')) as units (unit) where month < '2026-01-01'""",
     "marts.new_entrants_monthly": """
         select
             date '2025-08-01' as since, month, organization, region, downloads,
             cast(sum(downloads) over (partition by organization order by month) as bigint) as downloads_since,
+            cast(sum(downloads) over (partition by organization order by month) as bigint)
+                as downloads_since_without_anomalies,
             cast(0 as bigint) as downloads_new_models_since, cast(9 as bigint) as downloads_before,
             organization <> 'Qwen' as is_entrant, 1.0 as coverage_since, null_reason
         from months_of where month >= '2025-08-01'""",
     "marts.downloads_by_model_set_monthly": """
         select
             month, model_set, region, cast(downloads * weight as bigint) as downloads, downloads_cumulative,
-            1 as models_measured, coverage, null_reason
+            1 as models_measured, coverage, cast(downloads * weight as bigint) as downloads_without_anomalies,
+            null_reason
         from months_of, (values ('core', 1.0), ('all', 1.5)) as sets (model_set, weight)""",
     **{
         f"marts.derivatives_by_{key}_monthly": f"""
@@ -147,7 +151,10 @@ _TABLES = {
     "marts.crossovers": """
         select * from (values
             ('downloads_cumulative_by_region', 'china', 'us', 1, date '2025-07-01', 9e6, 8e6, 1.0, 1.0, true),
-            ('downloads_cumulative_by_organization', 'Qwen', 'HOSTILE', 1, date '2025-08-01', 9e6, 8e6, 0.9, 1.0, false)
+            (
+                'downloads_cumulative_by_organization', 'Qwen', 'HOSTILE', 1, date '2025-08-01', 9e6, 8e6, 0.9,
+                1.0, false
+            )
         ) as crossings (
             metric, leader, trailer, occurrence, month, leader_value, trailer_value, coverage,
             coverage_before, is_comparable
