@@ -224,7 +224,8 @@ def test_a_spike_stands_out_from_what_the_model_usually_has(sample):
     assert spikes
     for model, month, downloads, typical in spikes:
         others = sample.rows(
-            "select downloads from marts.downloads_by_model_monthly where model_id = ? and downloads is not null"
+            "select downloads from marts.downloads_by_model_monthly"
+            " where model_id = ? and downloads is not null"
             " and month <> ? and abs(datediff('month', month, ?)) <= 3",
             model,
             month,

@@ -137,13 +137,21 @@ _TABLES = {
             (400.0 + day) / 500 as ram, 0.5 as ram_low, 1.5 as ram_high, cast(null as varchar) as null_reason
         from marts.models, marts.ram_baselines, (values (7), (30), (180)) as days (day)""",
     "marts.ram_sensitivity": """
-        select model_id, day, variant, ram * weight as ram, ram as ram_reference, weight as ratio
+        select
+            model_id, day, variant, ram * weight as ram, ram as ram_reference, weight as ratio,
+            (ram * weight >= 1) <> (ram >= 1) as crosses_one, false as crosses_one_surely
         from marts.ram_scores, (values ('n5', 0.5), ('n10', 1.0)) as variants (variant, weight)""",
     "marts.ram_backtest": """
         select
             baseline, 30 as early_day, 180 as later_day, 'all' as size_bucket, ram_band, hit_rate,
             hit_rate / 2 as hit_rate_low, least(1.0, hit_rate * 1.5) as hit_rate_high, 40 as models,
-            cast(40 * hit_rate as integer) as in_top10, 3 as models_out_of_sample,
+            cast(40 * hit_rate as integer) as in_top10, 0.3 as base_rate,
+            case when baseline <> 'tenth_rolling' then 3 end as models_out_of_sample,
+            case when baseline <> 'tenth_rolling' then 1 end as in_top10_out_of_sample,
+            case when baseline <> 'tenth_rolling' then 1 / 3 end as hit_rate_out_of_sample,
+            case when baseline <> 'tenth_rolling' then 0.1 end as hit_rate_out_of_sample_low,
+            case when baseline <> 'tenth_rolling' then 0.8 end as hit_rate_out_of_sample_high,
+            case when baseline <> 'tenth_rolling' then 0.4 end as base_rate_out_of_sample,
             cast(null as varchar) as null_reason
         from marts.ram_baselines,
             (values ('all', 0.3), ('<0.5', 0.0), ('0.5-1', 0.2), ('1-2', 0.6), ('2+', 0.9))
@@ -152,8 +160,8 @@ _TABLES = {
         select * from (values
             ('downloads_cumulative_by_region', 'china', 'us', 1, date '2025-07-01', 9e6, 8e6, 1.0, 1.0, true),
             (
-                'downloads_cumulative_by_organization', 'Qwen', 'HOSTILE', 1, date '2025-08-01', 9e6, 8e6, 0.9,
-                1.0, false
+                'downloads_cumulative_by_organization', 'Qwen', 'HOSTILE', 1, date '2025-08-01', 9e6, 8e6,
+                0.9, 1.0, false
             )
         ) as crossings (
             metric, leader, trailer, occurrence, month, leader_value, trailer_value, coverage,
