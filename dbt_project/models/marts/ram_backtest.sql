@@ -295,10 +295,12 @@ based as (
             as models_all,
         max(case when filled.ram_band = 'all' then filled.in_top10 end) over same_question
             as in_top10_all,
-        max(case when filled.ram_band = 'all' then filled.models_out_of_sample end) over same_question
-            as models_out_of_sample_all,
-        max(case when filled.ram_band = 'all' then filled.in_top10_out_of_sample end) over same_question
-            as in_top10_out_of_sample_all
+        max(
+            case when filled.ram_band = 'all' then filled.models_out_of_sample end
+        ) over same_question as models_out_of_sample_all,
+        max(
+            case when filled.ram_band = 'all' then filled.in_top10_out_of_sample end
+        ) over same_question as in_top10_out_of_sample_all
     from filled
     window same_question as (
         partition by filled.baseline, filled.early_day, filled.later_day, filled.size_bucket
