@@ -294,6 +294,7 @@ _LARGEST_COLUMNS = (
     MONTH,
     Column("organization", "Organization"),
     Column("downloads", "Downloads", "count"),
+    Column("downloads_without_anomalies", "Without anomalies", "count"),
     Column("share_of_size", "Share of 250B+ in the month", "share"),
     Column("downloads_cumulative", "Cumulative downloads", "count"),
     Column("share_of_size_cumulative", "Share of 250B+ so far", "share"),
@@ -345,7 +346,7 @@ SHARE_OF_LARGEST_SIZE = Figure(
     model_set=CORE,
     source="hub",
     columns=_LARGEST_COLUMNS,
-    sql="""\
+    sql=f"""\
 with largest as (
     select * from marts.downloads_by_organization_size_monthly
     where size_bucket = '250B+'
@@ -361,30 +362,20 @@ shown as (
     where month = (select max(month) from measured)
     order by downloads desc, organization
     limit 6
-),
-
-flagged as (
-    select distinct anomalies.month, anomalies.organization
-    from marts.anomalies
-    inner join marts.models using (model_id)
-    where models.size_bucket = '250B+'
 )
 
 select
     largest.month,
     largest.organization,
     largest.downloads,
+    largest.downloads_without_anomalies,
     largest.share_of_size,
     largest.downloads_cumulative,
     largest.share_of_size_cumulative,
     largest.coverage,
-    case
-        when flagged.month is not null then 'anomaly'
-        when largest.coverage < 0.95 then 'low_coverage'
-    end as mark
+{_FLAGS.format(coverage="coverage")}
 from largest
 inner join shown using (organization)
-left join flagged using (month, organization)
 where largest.month between (select min(month) from measured) and (select max(month) from measured)
 order by largest.month, largest.organization""",
     measure="share_of_size",
