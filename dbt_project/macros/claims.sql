@@ -110,3 +110,20 @@
 {% macro ram_settings(baseline, day) -%}
     'Charted list, baseline {{ baseline }}, newest checkpoint reached by {{ day }}, release dates corrected, precision variants {{ "merged" if var("merge_precision_variants") else "apart" }}. '
 {%- endmacro %}
+
+{#- A part of a claim on RAM as text: its best score, and how many of its models lie above 1. -#}
+{% macro ram_in_words(part) -%}
+    {{ in_words(part) }} || ' (' || {{ in_words(part ~ '_above', 0) }} || ' of '
+    || {{ in_words(part ~ '_models', 0) }} || ' above 1)'
+{%- endmacro %}
+
+{#- Whether the least of several best scores is surely above 1, or surely not: 1 does not lie between the bounds of
+    what decides. -#}
+{% macro is_ram_decided(parts) -%}
+    {%- set lows, highs = [], [] -%}
+    {%- for part in parts -%}
+        {%- do lows.append(part ~ '_low') -%}
+        {%- do highs.append(part ~ '_high') -%}
+    {%- endfor -%}
+    ({{ least_if_all_known(lows) }} > 1 or {{ least_if_all_known(highs) }} <= 1)
+{%- endmacro %}
