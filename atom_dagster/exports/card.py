@@ -111,7 +111,7 @@ def _files(folder: Path) -> Iterator[str]:
     if (folder / "report" / "index.html").exists():
         yield "* [`report/index.html`](report/index.html): the figures, each with its table and its SQL"
     yield "* `atom.duckdb`: all tables with keys and comments, for DuckDB 1.5 or newer"
-    yield "* `parquet/<table>.parquet` and `csv/<table>.csv` (`.csv.gz` if no spreadsheet can hold it)"
+    yield "* `parquet/<table>.parquet` and `csv/<table>.csv` (`.csv.zst` if no spreadsheet can hold it)"
     yield "* `datapackage.json`: the data dictionary (Data Package 2.0)"
     if (folder / "docs" / "index.html").exists():
         yield "* [`docs/index.html`](docs/index.html): how each table is made, with its SQL and its lineage"

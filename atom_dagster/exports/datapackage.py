@@ -102,7 +102,7 @@ def _resource(folder: Path, table: Table, file: Path) -> dict[str, Any]:
         "format": "csv",
         "mediatype": "text/csv",
         "encoding": "utf-8",
-        **({"compression": "gz"} if file.suffix == ".gz" else {}),
+        **({"compression": "zst"} if file.suffix == ".zst" else {}),
         **_measured(file),
         "rows": table.rows,
         "dialect": {"delimiter": ",", "lineTerminator": "\n", "quoteChar": '"', "doubleQuote": True},

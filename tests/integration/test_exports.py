@@ -40,7 +40,7 @@ def test_csv_holds_every_row_of_every_table_in_its_order(sample, folder: Path, d
         assert sorted(one["name"] for one in described["resources"]) == tables
         for one in described["resources"]:
             name, file = one["name"], folder / one["path"]
-            assert file == folder / "csv" / f"{name}.csv{'.gz' if one['rows'] > SPREADSHEET_ROWS else ''}"
+            assert file == folder / "csv" / f"{name}.csv{'.zst' if one['rows'] > SPREADSHEET_ROWS else ''}"
             columns = connection.execute(f"describe marts.{name}").fetchall()
             lists = {column: kind for column, kind, *_ in columns if kind.endswith("[]")}
             types = {column: "JSON" if column in lists else kind for column, kind, *_ in columns}
