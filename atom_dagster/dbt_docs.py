@@ -5,7 +5,7 @@ here: any description (the dbt project's yml files).
 
 dbt's command would parse the project once more and ask the warehouse for its columns, some seconds and
 the writer's lock. What it writes into its page is at hand: the manifest of the build, and the catalogue
-of a connection that is open.
+of the warehouse as it was built.
 """
 
 from __future__ import annotations
@@ -30,19 +30,35 @@ _UNFILLED = (
 )
 
 
-def write(target: Path, manifest: Mapping[str, Any], connection: duckdb.DuckDBPyConnection) -> None:
+Columns = Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]]
+"""By schema and table, then by name: what the catalogue says of a column."""
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection) -> Columns:
+    """The columns of a database, with their types and comments."""
+    columns: dict[tuple[str, str], dict[str, Any]] = {}
+    for schema, table, name, index, kind, comment in connection.execute(
+        "select schema_name, table_name, column_name, column_index, data_type, comment"
+        " from duckdb_columns() where database_name = current_database() order by all"
+    ).fetchall():
+        column = {"type": kind, "index": index, "name": name, "comment": comment}
+        columns.setdefault((schema, table), {})[name] = column
+    return columns
+
+
+def write(target: Path, manifest: Mapping[str, Any], columns: Columns) -> None:
     """Write the page.
 
     Args:
         target: The HTML file; its folder is made.
         manifest: dbt's, of the build that made the tables (with compiled SQL) or of a parse (without).
-        connection: To the warehouse, whose tables have the types.
+        columns: Of the warehouse.
 
     Raises:
         RuntimeError: dbt's page has no place for the data, so it is another version's.
     """
     page = (files("dbt.task.docs") / "index.html").read_text(encoding="utf-8")
-    for slot, data in zip(_SLOTS, (_portable(manifest), _catalogue(manifest, connection)), strict=True):
+    for slot, data in zip(_SLOTS, (_portable(manifest), _catalogue(manifest, columns)), strict=True):
         if page.count(f'"{slot}"') != 1:
             raise RuntimeError(f"dbt {version('dbt-core')} has a page without a place for {slot}.")
         page = page.replace(f'"{slot}"', script_json(data))
@@ -61,15 +77,8 @@ def _portable(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {**manifest, "nodes": nodes}
 
 
-def _catalogue(manifest: Mapping[str, Any], connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+def _catalogue(manifest: Mapping[str, Any], columns: Columns) -> dict[str, Any]:
     """The page's ``catalog.json``: the relations that stand in the database, with their columns' types."""
-    columns: dict[tuple[str, str], dict[str, Any]] = {}
-    for schema, table, name, index, kind, comment in connection.execute(
-        "select schema_name, table_name, column_name, column_index, data_type, comment"
-        " from duckdb_columns() where database_name = current_database() order by all"
-    ).fetchall():
-        column = {"type": kind, "index": index, "name": name, "comment": comment}
-        columns.setdefault((schema, table), {})[name] = column
     entries: dict[str, dict[str, Any]] = {}
     for group in ("nodes", "sources"):
         entries[group] = {}

@@ -25,7 +25,7 @@ from atom_dagster.preview import markdown_table
 from atom_dagster.quoting import literal
 from atom_dagster.resources import Home
 from atom_dagster.settings import Settings
-from atom_dagster.warehouse import STORAGE_VERSION
+from atom_dagster.warehouse import STORAGE_VERSION, Warehouse, WriterLock
 
 BUILDS_KEPT = 3
 PUBLISHED_SCHEMA = "marts"
@@ -71,21 +71,60 @@ def published_build(home: Path) -> dict[str, Any] | None:
 
 def publish(
     home: Path,
-    connection: duckdb.DuckDBPyConnection,
+    warehouse: Warehouse,
     settings: Settings,
     rendered: Callable[[report.Rendered], None] | None = None,
 ) -> Build:
     """Evaluate every rule, then make a build of the marts and let readers see it.
 
+    One at a time, and while nobody builds marts. The warehouse is held for as long as tables are copied from
+    it; what is made of the copy takes longer, so what is loaded is compared once more before the swap.
+
     Args:
         home: The world's home.
-        connection: A writing connection to the warehouse.
+        warehouse: That home's; nobody holds its lock in this thread.
         settings: This process's settings.
         rendered: Is told what the report page shows.
 
     Raises:
         Stale: the marts are not of what is loaded now.
         Refused: a blocking rule is violated, or they stand as of another instant. What was published stays.
+    """
+    with WriterLock(home / "build").held("publication"):
+        with warehouse.writing("publication") as connection:
+            built_from, verdicts = _checked(connection, settings)
+            build, draft = _drafted(home, built_from, settings)
+            _write_database(connection, draft, build, verdicts)
+            columns = dbt_docs.columns_of(connection)
+        (draft / "build.json").write_text(json.dumps(asdict(build), indent=2) + "\n")
+        dbt_docs.write(draft / "docs" / "index.html", dbt.built_manifest(home), columns)
+        page = report.render(draft / "atom.duckdb", draft / "report" / "index.html")
+        if rendered:
+            rendered(page)
+        # Last but the checksums: the card links what lies there.
+        _write_checksums(draft, exports.write(draft))
+        final = draft.with_name(build.build_id)
+        # Nobody writes while this reads, nor before the swap is made.
+        with warehouse.reading("the swap of a publication") as connection:
+            if inputs.of_marts(connection) != built_from:
+                shutil.rmtree(draft)
+                raise Stale(
+                    "Nothing was published, because more was loaded while the build was written;"
+                    " run `atom run`, or materialize the dbt models and publish."
+                )
+            draft.rename(final)
+            _point_to(home / "published", final)
+        _prune(final.parent, final)
+    return build
+
+
+def _checked(
+    connection: duckdb.DuckDBPyConnection, settings: Settings
+) -> tuple[inputs.BuiltFrom, list[rules.Verdict]]:
+    """What the marts were built from, and every rule's verdict on them; none of them blocks.
+
+    Raises:
+        Stale, Refused: as ``publish`` does.
     """
     # First, since rules that compare marts with what is loaded would say it in other words.
     built_from = inputs.of_marts(connection)
@@ -104,6 +143,11 @@ def publish(
             f"Nothing was published, because the marts stand as of {as_of or 'the present'}; materialize the"
             " dbt models (or run `atom run`), then publish."
         )
+    return built_from, verdicts
+
+
+def _drafted(home: Path, built_from: inputs.BuiltFrom, settings: Settings) -> tuple[Build, Path]:
+    """A build with a name of its own, and the folder it is written in."""
     now = settings.now().astimezone(UTC)
     build = Build(
         build_id=f"{now:%Y%m%dT%H%M%SZ}-{built_from.digest[:8]}",
@@ -113,7 +157,7 @@ def publish(
         inputs=built_from.digest,
         code=inputs.code_digest(),
         vars=built_from.vars,
-        as_of=as_of,
+        as_of=inputs.as_of(built_from.vars),
         atom_version=__version__,
         duckdb_version=duckdb.__version__,
         dbt_version=version("dbt-core"),
@@ -122,23 +166,11 @@ def publish(
     builds = home / "builds"
     # A finished build is never touched: it may be the published one, and somebody may be reading it.
     build = _under_a_free_name(build, builds)
-    draft, final = builds / f".{build.build_id}.draft", builds / build.build_id
+    draft = builds / f".{build.build_id}.draft"
     for leftover in builds.glob(".*.draft"):
         shutil.rmtree(leftover)
     (draft / "parquet").mkdir(parents=True)
-    _write_database(connection, draft, build, verdicts)
-    (draft / "build.json").write_text(json.dumps(asdict(build), indent=2) + "\n")
-    dbt_docs.write(draft / "docs" / "index.html", dbt.built_manifest(home), connection)
-    page = report.render(draft / "atom.duckdb", draft / "report" / "index.html")
-    if rendered:
-        rendered(page)
-    # Last but the checksums: the card links what lies there.
-    exports.write(draft)
-    _write_checksums(draft)
-    draft.rename(final)
-    _point_to(home / "published", final)
-    _prune(builds, final)
-    return build
+    return build, draft
 
 
 def _under_a_free_name(build: Build, builds: Path) -> Build:
@@ -162,7 +194,9 @@ def _write_database(
     ).fetchall()
     source = connection.execute("select current_database()").fetchone()
     assert source is not None  # noqa: S101 - a connection has a database
-    connection.execute(f"attach '{draft / 'atom.duckdb'}' as published (storage_version '{STORAGE_VERSION}')")
+    connection.execute(
+        f"attach {literal(draft / 'atom.duckdb')} as published (storage_version '{STORAGE_VERSION}')"
+    )
     try:
         connection.execute(f"create schema published.{PUBLISHED_SCHEMA}")
         connection.execute("create schema published.meta")
@@ -176,7 +210,7 @@ def _write_database(
             # The copy lies in total order already.
             connection.execute(
                 f"copy {PUBLISHED_SCHEMA}.{name}"
-                f" to '{draft / 'parquet' / name}.parquet'"
+                f" to {literal(draft / 'parquet' / f'{name}.parquet')}"
                 f" (format parquet, compression zstd, kv_metadata {{{marks}}})"
             )
         _write_meta(connection, source[0], build, verdicts)
@@ -318,12 +352,16 @@ def _create_from(
     )
 
 
-def _write_checksums(folder: Path) -> None:
+def _write_checksums(folder: Path, known: Mapping[str, str]) -> None:
+    """Write ``SHA256SUMS`` of all files; ``known`` has digests that are known already, by path."""
     lines = []
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        lines.append(f"{digest}  {file.relative_to(folder)}\n")
+        name = file.relative_to(folder).as_posix()
+        digest = known.get(name)
+        if digest is None:
+            with file.open("rb") as stream:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        lines.append(f"{digest}  {name}\n")
     (folder / "SHA256SUMS").write_text("".join(lines))
 
 
@@ -363,19 +401,20 @@ def publish_asset(upstream: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     def published(context: dg.AssetExecutionContext, home: Home) -> Iterator[dg.MaterializeResult]:
         settings = home.settings
         pages: list[report.Rendered] = []
-        with home.warehouse.writing("publication") as connection:
-            try:
-                build = publish(settings.home, connection, settings, pages.append)
-            except Refused as error:
-                if isinstance(error, Stale) and overtaken.may_give_way(context.run, context.instance):
-                    overtaken.give_way(context.run, context.instance)
-                    context.log_event(
-                        dg.AssetObservation(["published"], metadata={"not_published": overtaken.SENTENCE})
-                    )
-                    return
-                raise dg.Failure(
-                    description=str(error), metadata={"refused": True}, allow_retries=False
-                ) from error
+        try:
+            build = publish(settings.home, home.warehouse, settings, pages.append)
+        except Refused as error:
+            if isinstance(error, Stale) and overtaken.may_give_way(context.run, context.instance):
+                overtaken.give_way(context.run, context.instance)
+                context.log_event(
+                    dg.AssetObservation(["published"], metadata={"not_published": overtaken.SENTENCE})
+                )
+                return
+            raise dg.Failure(
+                description=str(error), metadata={"refused": True}, allow_retries=False
+            ) from error
+        file = settings.home / "builds" / build.build_id / "atom.duckdb"
+        with duckdb.connect(str(file), read_only=True) as connection:
             counts = connection.execute(
                 "select table_name, estimated_size from duckdb_tables()"
                 f" where schema_name = '{PUBLISHED_SCHEMA}' order by 1"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -24,18 +25,27 @@ SPREADSHEET_ROWS = 1_048_575
 takes a fifth of gzip's time: whoever reads that one has a tool for it (frictionless has none)."""
 
 
-def write(folder: Path) -> None:
+def write(folder: Path) -> dict[str, str]:
     """Write ``csv/``, ``datapackage.json`` and ``README.md`` into a build's folder.
 
     Args:
         folder: A build that holds ``atom.duckdb`` and ``parquet/`` already; what else there is (a report,
             docs) is linked.
+
+    Returns:
+        The SHA-256 of the tables' files, by their paths in the folder: a file is read through for it once.
     """
     with duckdb.connect(str(folder / "atom.duckdb"), read_only=True) as connection:
         contents = read(connection)
         (folder / "csv").mkdir(exist_ok=True)
         files = {table.name: _write_csv(connection, folder / "csv", table) for table in contents.tables}
-    _write_descriptions(folder, contents, files)
+    described = datapackage(folder, contents, files)
+    _write_descriptions(folder, contents, files, described)
+    return {
+        file["path"]: file["hash"].removeprefix("sha256:")
+        for resource in described["resources"]
+        for file in (resource, *resource["alternatives"])
+    }
 
 
 def _write_csv(connection: duckdb.DuckDBPyConnection, folder: Path, table: Table) -> Path:
@@ -56,8 +66,9 @@ def _write_csv(connection: duckdb.DuckDBPyConnection, folder: Path, table: Table
     return file
 
 
-def _write_descriptions(folder: Path, contents: Contents, files: dict[str, Path]) -> None:
-    described = datapackage(folder, contents, files)
+def _write_descriptions(
+    folder: Path, contents: Contents, files: dict[str, Path], described: dict[str, Any]
+) -> None:
     (folder / "datapackage.json").write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n")
     (folder / "README.md").write_text(card(folder, contents, files))
     if not contents.is_synthetic:

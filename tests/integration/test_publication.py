@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import dagster as dg
 import duckdb
 import pytest
 
+from atom_dagster import pipeline
 from atom_dagster.assets import publish
+from atom_dagster.resources import Home
 from atom_dagster.settings import Settings
-from atom_dagster.warehouse import Warehouse
+from atom_dagster.warehouse import Busy, Warehouse, WriterLock
+from tests.conftest import atom_environment
 
 
 @pytest.fixture
@@ -23,8 +31,7 @@ def copied(sample, tmp_path: Path):
     home.mkdir()
     shutil.copy(sample.warehouse, home)
     settings = Settings.from_env(sample.environment | {"ATOM_HOME": str(home)})
-    with Warehouse(home / "warehouse.duckdb").writing("test") as connection:
-        publish.publish(home, connection, settings)
+    publish.publish(home, Warehouse(home / "warehouse.duckdb"), settings)
     return home, settings
 
 
@@ -39,8 +46,7 @@ def test_readers_keep_the_build_they_opened(copied):
     [(before,)] = reader.execute("select build_id from meta.build").fetchall()
     for _ in range(publish.BUILDS_KEPT + 1):
         settings = _later(settings)
-        with Warehouse(home / "warehouse.duckdb").writing("test") as connection:
-            newest = publish.publish(home, connection, settings)
+        newest = publish.publish(home, Warehouse(home / "warehouse.duckdb"), settings)
     assert reader.execute("select build_id from meta.build").fetchall() == [(before,)]
     assert reader.execute("select count(*) > 0 from marts.observations").fetchall() == [(True,)]
     with duckdb.connect(path, read_only=True) as second:
@@ -66,8 +72,8 @@ def test_a_violated_rule_leaves_the_published_build(copied):
             " (select min(model_id) from raw.hf_models) and observed_on ="
             " (select max(observed_on) from raw.hf_models)"
         )
-        with pytest.raises(publish.Refused, match="no_reading_from_the_future"):
-            publish.publish(home, connection, _later(settings))
+    with pytest.raises(publish.Refused, match="no_reading_from_the_future"):
+        publish.publish(home, Warehouse(home / "warehouse.duckdb"), _later(settings))
     assert (home / "published").resolve() == before
 
 
@@ -76,9 +82,125 @@ def test_marts_of_other_inputs_are_not_published(copied):
     before = (home / "published").resolve()
     with Warehouse(home / "warehouse.duckdb").writing("test") as connection:
         connection.execute("update raw.loads set pull_ids = pull_ids[2:] where scope = 'registry'")
-        with pytest.raises(publish.Refused, match="not built whole from what is loaded"):
-            publish.publish(home, connection, _later(settings))
+    with pytest.raises(publish.Refused, match="not built whole from what is loaded"):
+        publish.publish(home, Warehouse(home / "warehouse.duckdb"), _later(settings))
     assert (home / "published").resolve() == before
+
+
+def _while_the_page_is_drawn(monkeypatch: pytest.MonkeyPatch, then: Callable[[], None]) -> None:
+    """Let something happen between the copy of the tables and the swap."""
+    render = publish.report.render
+
+    def rendered(database: Path, target: Path) -> Any:
+        then()
+        return render(database, target)
+
+    monkeypatch.setattr(publish.report, "render", rendered)
+
+
+def test_the_warehouse_is_free_while_the_page_is_drawn(copied, monkeypatch: pytest.MonkeyPatch):
+    home, settings = copied
+    warehouse, free = Warehouse(home / "warehouse.duckdb"), []
+
+    def look() -> None:
+        with warehouse.lock.held("test", timeout=0):
+            free.append(True)
+
+    _while_the_page_is_drawn(monkeypatch, look)
+    build = publish.publish(home, warehouse, _later(settings))
+    assert free == [True]
+    assert (home / "published").resolve().name == build.build_id
+
+
+def test_what_a_load_overtakes_while_the_page_is_drawn_is_not_published(
+    copied, monkeypatch: pytest.MonkeyPatch
+):
+    home, settings = copied
+    before = (home / "published").resolve()
+    warehouse = Warehouse(home / "warehouse.duckdb")
+
+    def load() -> None:
+        with warehouse.writing("test") as connection:
+            connection.execute("insert into raw.loads values ('hub', '2020-01-01', 'r', ['p'])")
+
+    _while_the_page_is_drawn(monkeypatch, load)
+    with pytest.raises(publish.Stale, match="more was loaded while the build was written"):
+        publish.publish(home, warehouse, _later(settings))
+    assert (home / "published").resolve() == before
+    assert not list((home / "builds").glob(".*.draft"))
+
+
+def test_nobody_loads_between_the_last_look_and_the_swap(copied, monkeypatch: pytest.MonkeyPatch):
+    home, settings = copied
+    warehouse, point_to, busy = Warehouse(home / "warehouse.duckdb"), publish._point_to, []
+
+    def pointed(link: Path, target: Path) -> None:
+        with pytest.raises(Busy), warehouse.lock.held("test", timeout=0):
+            pass
+        busy.append(True)
+        point_to(link, target)
+
+    monkeypatch.setattr(publish, "_point_to", pointed)
+    publish.publish(home, warehouse, _later(settings))
+    assert busy == [True]
+
+
+def test_two_publications_at_once_are_two_whole_builds(copied, monkeypatch: pytest.MonkeyPatch):
+    home, settings = copied
+    drafts: list[int] = []
+
+    def look() -> None:
+        time.sleep(0.5)  # so that another one would begin, if it could
+        drafts.append(len(list((home / "builds").glob(".*.draft"))))
+
+    _while_the_page_is_drawn(monkeypatch, look)
+    with ThreadPoolExecutor(2) as pool:
+        begun = [
+            pool.submit(publish.publish, home, Warehouse(home / "warehouse.duckdb"), _later(settings))
+            for _ in range(2)
+        ]
+        names = [one.result().build_id for one in begun]
+    assert drafts == [1, 1]
+    assert len(set(names)) == 2
+    for name in names:
+        _assert_checksums(home / "builds" / name)
+    assert (home / "published").resolve().name in names
+
+
+def test_nobody_builds_marts_while_a_build_is_written(copied, monkeypatch: pytest.MonkeyPatch):
+    home, settings = copied
+    busy = []
+
+    def look() -> None:
+        with pytest.raises(Busy), WriterLock(home / "build").held("a build", timeout=0):
+            pass
+        busy.append(True)
+
+    _while_the_page_is_drawn(monkeypatch, look)
+    publish.publish(home, Warehouse(home / "warehouse.duckdb"), _later(settings))
+    assert busy == [True]
+
+
+def test_a_publication_that_breaks_is_a_fault_and_no_rule(copied, monkeypatch: pytest.MonkeyPatch):
+    home, settings = copied
+    before = (home / "published").resolve()
+
+    def broken() -> None:
+        raise KeyError("drawn")
+
+    _while_the_page_is_drawn(monkeypatch, broken)
+    for name, value in atom_environment(home).items():
+        monkeypatch.setenv(name, value)
+    result = dg.materialize([publish.publish_asset([])], resources={"home": Home()}, raise_on_error=False)
+    outcome = pipeline.Outcome([])
+    pipeline._read_build(result, outcome, settings)
+    assert outcome.refused is None
+    assert outcome.fault is not None
+    assert outcome.fault.startswith("Nothing was published. Step published failed (KeyError: ")
+    assert (home / "published").resolve() == before
+    monkeypatch.undo()
+    publish.publish(home, Warehouse(home / "warehouse.duckdb"), _later(settings))
+    assert not list((home / "builds").glob(".*.draft"))
 
 
 def test_parquet_says_which_world_it_comes_from(copied):
@@ -110,11 +232,17 @@ def test_published_file_keeps_constraints_comments_and_order(copied):
 
 def test_checksums_are_true(copied):
     home, _ = copied
-    build = (home / "published").resolve()
+    _assert_checksums((home / "published").resolve())
+
+
+def _assert_checksums(build: Path) -> None:
+    """Every file but SHA256SUMS is listed in it, with the digest it has."""
     lines = (build / "SHA256SUMS").read_text().splitlines()
-    assert len(lines) >= 19
-    for line in lines:
-        digest, name = line.split("  ")
+    listed = {name: digest for digest, name in (line.split("  ") for line in lines)}
+    files = {str(file.relative_to(build)) for file in build.rglob("*") if file.is_file()} - {"SHA256SUMS"}
+    assert listed.keys() == files
+    assert {"atom.duckdb", "csv/models.csv", "parquet/models.parquet"} <= files
+    for name, digest in listed.items():
         assert hashlib.sha256((build / name).read_bytes()).hexdigest() == digest
 
 

@@ -65,7 +65,7 @@ def test_the_page_holds_the_manifest_with_types_and_without_paths(tmp_path: Path
     target = tmp_path / "docs" / "index.html"
     with duckdb.connect() as connection:
         connection.execute("create schema marts; create table marts.models (members varchar[])")
-        dbt_docs.write(target, manifest, connection)
+        dbt_docs.write(target, manifest, dbt_docs.columns_of(connection))
     page = target.read_text()
     assert '"VARCHAR[]"' in page
     assert said not in page
@@ -78,7 +78,7 @@ def test_the_project_s_page_tells_no_path_of_this_machine(tmp_path: Path, manife
     assert str(DBT_PROJECT) in json.dumps(manifest), "without paths in it, this would show nothing"
     target = tmp_path / "index.html"
     with duckdb.connect() as connection:
-        dbt_docs.write(target, manifest, connection)
+        dbt_docs.write(target, manifest, dbt_docs.columns_of(connection))
     page = target.read_text()
     assert "downloads_by_region_monthly" in page
     for path in (DBT_PROJECT, DBT_PROJECT.parent, Path.home()):
@@ -89,8 +89,8 @@ def test_the_project_s_page_tells_no_path_of_this_machine(tmp_path: Path, manife
 def test_a_page_of_another_version_is_not_written_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "index.html").write_text("<html>MANIFEST elsewhere</html>")
     monkeypatch.setattr(dbt_docs, "files", lambda _package: tmp_path)
-    with duckdb.connect() as connection, pytest.raises(RuntimeError, match="a page without a place"):
-        dbt_docs.write(tmp_path / "docs.html", {"nodes": {}, "sources": {}, "metadata": {}}, connection)
+    with pytest.raises(RuntimeError, match="a page without a place"):
+        dbt_docs.write(tmp_path / "docs.html", {"nodes": {}, "sources": {}, "metadata": {}}, {})
     assert not (tmp_path / "docs.html").exists()
 
 
