@@ -27,4 +27,6 @@ def test_models_build_and_unit_tests_pass(tmp_path: Path):
     statuses = [(result["unique_id"], result["status"]) for result in results]
     unit_tests = [name for name, _ in statuses if name.startswith("unit_test.")]
     assert len(unit_tests) >= 40
-    assert {status for _, status in statuses} <= {"success", "pass"}
+    # There is nothing to run of a figure's exposure.
+    ran = {status for name, status in statuses if not name.startswith("exposure.")}
+    assert ran == {"success", "pass"}

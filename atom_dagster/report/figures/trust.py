@@ -116,10 +116,14 @@ def _draw_anomalies(rows: Sequence[Row], styles: Styler) -> Drawing:
     known = dict(_REASONS)
     present = {row["anomaly_reason"] for row in rows}
     names = [*_REASONS, *((key, key.replace("_", " ")) for key in sorted(present - known.keys()))]
-    shown = charts.series([(key, name) for key, name in names if key in present])
-    x = charts.across("excess_downloads", "downloads above what is typical", "count")
-    chart = charts.bars(len(rows), x, charts.rows_axis("label"), "anomaly_reason", shown, _ANOMALY_COLUMNS)
-    return Drawing([Panel(chart)], shown)
+    shown = charts.points(charts.series([(key, name) for key, name in names if key in present]))
+    drawn = [row for row in rows if row["ratio"]]
+    if not drawn:
+        return Drawing([])
+    x = charts.across("ratio", "downloads ÷ what is typical", "ratio", is_log=True)
+    y = charts.rows_axis("label")
+    chart = charts.dots(len(drawn), x, y, "anomaly_reason", shown, _ANOMALY_COLUMNS, rule=1)
+    return Drawing([Panel(chart.transform_filter("datum.ratio > 0"))], shown)
 
 
 def _tell_anomalies(rows: Sequence[Row]) -> str:
@@ -240,7 +244,7 @@ order by
     abs(found.excess_downloads) desc,
     found.month,
     found.label""",
-    measure="excess_downloads",
+    measure="ratio",
     draw=_draw_anomalies,
     tell=_tell_anomalies,
     gap=lambda facts: (
