@@ -1,5 +1,5 @@
--- Who passes whom, for the pairs that claims speak of: only between neighbouring months that have both
--- sums covered.
+-- Who passes whom, for the pairs that claims speak of: only between neighbouring months that have
+-- both sums covered.
 
 {#- pair, metric, leader, trailer, the last month in which the claim has the leader behind, and the
     one by which it has passed -#}
