@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import date
-from itertools import combinations
+from itertools import combinations, pairwise
 from statistics import median
 
 import polars as pl
@@ -138,13 +138,73 @@ def test_every_claim_has_a_row_and_a_reason(name, request):
         "C28": "disputed",
     }
     assert world.rows("select claim_id from marts.claims where note is null or length(note) < 10") == []
-    assert world.rows("select distinct is_synthetic_agreement from marts.claims") == [(name != "recorded",)]
+    synthetic = world.rows("select claim_id from marts.claims where is_synthetic_agreement order by all")
+    reproduced = world.rows("select claim_id from marts.claims where verdict = 'reproduced' order by all")
+    assert synthetic == (reproduced if name != "recorded" else [])
+    assert reproduced
 
 
 def test_the_sample_world_agrees_where_it_was_made_to(sample):
     verdicts = dict(sample.rows("select claim_id, verdict from marts.claims"))
-    calibrated = ["C02", "C03", "C04", "C05", "C09", "C10", "C11", "C13", "C14", "C16", "C24", "C25", "C26"]
+    calibrated = ["C02", "C03", "C04", "C05", "C09", "C13", "C14", "C16"]
     assert {claim: verdicts[claim] for claim in calibrated} == dict.fromkeys(calibrated, "reproduced")
+    # made to agree too, but of so few children that chance alone could move them out of the tolerance
+    for claim in ("C24", "C25", "C26"):
+        assert verdicts[claim] == "not_measurable"
+
+
+def test_a_difference_stands_beside_our_own_error_and_is_not_forgiven_for_it(sample):
+    claims = {
+        claim: rest
+        for claim, *rest in sample.rows(
+            "select claim_id, verdict, abs(relative_difference), expected_error from marts.claims"
+            " where claim_id in ('C10', 'C11')"
+        )
+    }
+    verdict, difference, error = claims["C10"]
+    assert (verdict, difference < error) == ("differs", True)
+    verdict, difference, error = claims["C11"]
+    assert (verdict, difference > error) == ("differs", True)
+    # weekly counters: 7 days of the 90 that definitions 8 gives 2 % for
+    assert error == pytest.approx(0.02 * 7 / 90, rel=0.02)
+
+
+def test_the_strongest_entrant_is_who_the_mart_says(sample):
+    assert sample.rows(
+        "select organization from marts.new_entrants_monthly where since = '2025-08-01'"
+        " and month = '2026-03-01' and region = 'us' and is_entrant order by downloads_since desc limit 2"
+    ) == [("OpenAI",), ("NVIDIA",)]
+    [(verdict, note)] = sample.rows("select verdict, note from marts.claims where claim_id = 'C15'")
+    assert verdict == "differs"
+    assert "OpenAI" in note
+
+
+@pytest.mark.parametrize("name", ["sample", "other_story"])
+def test_a_claimed_crossing_is_one_between_covered_neighbours(name, request):
+    world = request.getfixturevalue(name)
+    for claim, leader, trailer, key in (
+        ("C01", "china", "us", "region"),
+        ("C09", "Qwen", "Llama", "family"),
+        ("C38", "GPT-OSS", "Mistral", "family"),
+    ):
+        values = world.rows(
+            f"select month, one.downloads_cumulative > two.downloads_cumulative"
+            f" from marts.downloads_by_{key}_monthly as one"
+            f" join marts.downloads_by_{key}_monthly as two using (month)"
+            f" where one.{key} = ? and two.{key} = ? and month < ?"
+            " and one.coverage_cumulative >= 0.95 and two.coverage_cumulative >= 0.95 order by month",
+            leader,
+            trailer,
+            world.today.replace(day=1),
+        )
+        crossed = [
+            month
+            for (before, was_ahead), (month, is_ahead) in pairwise(values)
+            if is_ahead and not was_ahead and (month - before).days <= 31
+        ]
+        assert world.rows("select measured_month from marts.claims where claim_id = ?", claim) == [
+            (crossed[0] if crossed else None,)
+        ]
 
 
 def test_claims_are_measured_as_the_marts_say(sample):
@@ -204,6 +264,12 @@ def test_what_was_really_measured_is_judged_and_the_rest_is_not(recorded):
     # nothing recorded holds January 2026, the end of March 2026 or an all-time counter
     for claim in ("C02", "C03", "C10", "C32", "C40"):
         assert verdicts[claim] == "not_measurable"
+    # a list of four months after the report, and a share without a date
+    for claim in ("C34", "C48"):
+        assert verdicts[claim] == "not_measurable"
+    # nothing is said to stay behind where nothing is known
+    [(note,)] = recorded.rows("select note from marts.claims where claim_id = 'C09'")
+    assert "does not pass" not in note
 
 
 @pytest.mark.parametrize("name", ["sample", "recorded"])

@@ -177,7 +177,7 @@ _TABLES = {
         from marts.models where organization <> 'Meta'""",
     "marts.claims": """
         select * from (values
-            ('C01', 'China passes the US', null, 202507.0, date '2025-07-01', null, 'disputed', true),
+            ('C01', 'China passes the US', null, 202507.0, date '2025-07-01', null, 'disputed', false),
             ('C02', 'China total', 1.15e9, 1.16e9, date '2025-12-01', 0.0087, 'reproduced', true),
             ('C31', 'China at the start', 0.028, null, null, null, 'not_measurable', false)
         ) as claims (
@@ -185,7 +185,7 @@ _TABLES = {
             verdict, is_synthetic_agreement
         ), (select
             'downloads' as published_unit, 'Mar 2026' as published_on, 'value' as comparison,
-            0.02 as tolerance, 'firm' as certainty,
+            0.002 as expected_error, 0.02 as tolerance, 'relative' as tolerance_unit, 'firm' as certainty,
             'a note' as note, 'paper' as source)""",
 }
 

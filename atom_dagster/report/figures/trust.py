@@ -375,7 +375,9 @@ _CLAIM_COLUMNS = (
     Column("measured_month", "Measured for", "month"),
     Column("comparison", "Compared by"),
     Column("relative_difference", "Difference", "share"),
+    Column("expected_error", "Our own error", "share"),
     Column("tolerance", "Tolerance", "number"),
+    Column("tolerance_unit", "Tolerance is"),
     Column("verdict", "Verdict"),
     Column("certainty", "Certainty of the source"),
     Column("is_synthetic_agreement", "Synthetic", "flag"),
@@ -441,10 +443,12 @@ CLAIMS = Figure(
     question="Does this warehouse measure what the report says?",
     definition=(
         "Each published number beside the same quantity measured here, with a verdict by rule: reproduced"
-        " within its tolerance, differs, disputed where the sources contradict each other, or not"
-        " measurable from public data. The chart shows the relative difference of those that state a"
-        " quantity, on a scale that stretches what lies near zero; months, orders and thresholds stand in"
-        " the table."
+        " within its tolerance, which is the rounding of what was published, differs, disputed where the"
+        " sources contradict each other, or not measurable from what is held. Beside a difference stands the"
+        " error to expect of our own measuring, by the gaps between readings; it is no part of the"
+        " tolerance, so that a difference below it is told and proves nothing. The chart shows the relative"
+        " difference of those that state a quantity, on a scale that stretches what lies near zero; months,"
+        " orders and thresholds stand in the table."
     ),
     model_set=CORE,
     source="hub",
@@ -460,7 +464,9 @@ select
     measured_month,
     comparison,
     relative_difference,
+    expected_error,
     tolerance,
+    tolerance_unit,
     verdict,
     certainty,
     is_synthetic_agreement,

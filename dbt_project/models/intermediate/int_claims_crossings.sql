@@ -1,8 +1,8 @@
--- Who passes whom, for the pairs that claims speak of. Unlike crossovers, which lists every turn of
--- two sums, only between neighbouring months that both have each sum covered.
+-- Who passes whom, for the pairs that claims speak of: only between neighbouring months that have
+-- both sums covered.
 
-{#- pair, metric, leader, trailer, the last month in which the claim still lets the leader be behind and
-    the one by which it must have passed -#}
+{#- pair, metric, leader, trailer, the last month in which the claim has the leader behind, and the
+    one by which it has passed -#}
 {% set pairs = [
     ('china_over_us', 'downloads_cumulative_by_region', 'china', 'us', '2025-06-01', '2025-09-01'),
     ('qwen_over_llama', 'downloads_cumulative_by_family', 'Qwen', 'Llama', '2025-08-01', '2025-09-01'),

@@ -1,6 +1,6 @@
 -- Claims on shares of new derivatives (C24-C30). A share is judged when its months have so many new
--- derivatives of known base that the standard error is no larger than the tolerance: with fewer, chance
--- alone moves it further.
+-- derivatives of known base that the standard error is no larger than the tolerance: with fewer,
+-- chance alone moves it further.
 
 {% set shares = {
     'qwen_2024_01': ('derivatives_share_by_family', 'Qwen', '2024-01-01'),

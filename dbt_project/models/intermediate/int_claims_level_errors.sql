@@ -1,7 +1,7 @@
--- How far off a level of all-time downloads is to be expected, by the gaps between the readings it was
--- taken from. Definitions 8 gives 2 % (the median) for a gap of 90 to 135 days; a narrower one leaves
--- less to interpolate and counts in proportion. Errors of single models partly cancel in a sum, so
--- that the mean of them, weighted by downloads, is its upper end.
+-- How far off a level of all-time downloads is to be expected, by the gaps between the readings it
+-- was taken from. Definitions 8 gives 2 % (the median) for a gap of 90 to 135 days; a narrower one
+-- leaves less to interpolate and counts in proportion. Errors of single models partly cancel in a
+-- sum, so that the mean of them, weighted by downloads, is its upper end.
 
 {% set months = ['2025-03-01', '2025-08-01', '2025-09-01', '2026-03-01'] %}
 {% set error, gap_days = 0.02, 90 %}
@@ -29,7 +29,10 @@ model_months as (
     where
         months.downloads_cumulative is not null
         and months.month in (
-            {% for month in months %}{{ on_day(month) }}{{ ", " if not loop.last }}{% endfor %}
+            {% for month in months %}
+                {{ on_day(month) }}
+                {{ "," if not loop.last }}
+            {% endfor %}
         )
 
 )

@@ -59,7 +59,9 @@ size_coverages as (
     select
         min(
             case
-                when month = {{ december }} and size_bucket in ({{ small_buckets }}, {{ large_buckets }})
+                when
+                    month = {{ december }}
+                    and size_bucket in ({{ small_buckets }}, {{ large_buckets }})
                     then coalesce(coverage_cumulative, 0)
             end
         ) as coverage_classes,
@@ -235,7 +237,8 @@ medians as (
 size_shares as (
 
     select
-        sum(case when size_bucket in ({{ small_buckets }}) then share_cumulative end) as small_share,
+        sum(case when size_bucket in ({{ small_buckets }}) then share_cumulative end)
+            as small_share,
         sum(case when size_bucket in ({{ small_buckets }}) then downloads_cumulative end)
             as small_level,
         sum(downloads_cumulative) as all_level

@@ -1,7 +1,7 @@
 -- Claims on RAM (C39-C47). A model's score on a day is that of the newest checkpoint it had reached
--- by then; a group's is its best, told with how many of its models lie above 1, and judged when 1, or
--- the other score, does not lie between its bounds. What the readings after that day made of it is
--- known here and was not then.
+-- by then; a group's is its best, told with how many of its models lie above 1, and judged when 1,
+-- or the other score, does not lie between its bounds. What the readings after that day made of it
+-- is known here and was not then.
 
 {% set original, current = 'median_top10_2026_01', 'tenth_2026_q2' %}
 {% set merged = 'merged_precision_variants' %}
