@@ -25,6 +25,7 @@ import duckdb
 
 from atom_dagster import inputs
 from atom_dagster.assets.dbt import ensure_manifest
+from atom_dagster.quoting import literal
 from atom_dagster.settings import DBT_PROJECT, Settings
 from atom_dagster.warehouse import Warehouse, WriterLock
 
@@ -271,8 +272,8 @@ def _copy_inputs(connection: duckdb.DuckDBPyConnection, scratch: Path) -> list[s
         only = (
             f" where {scored} in (select component_id from intermediate.int_ram_components)" if scored else ""
         )
-        file = _quoted(scratch / f"{schema}.{table}.parquet")
-        connection.execute(f"copy (select * from {schema}.{table}{only}) to '{file}'")
+        file = literal(scratch / f"{schema}.{table}.parquet")
+        connection.execute(f"copy (select * from {schema}.{table}{only}) to {file}")
     return sorted(nodes[name]["name"] for name in models)
 
 
@@ -294,11 +295,11 @@ def _build(scratch: Path, rows: list[Definition], models: list[str], variables: 
         for file in sorted(scratch.glob("*.parquet")):
             schema, table = file.stem.split(".")
             connection.execute(f"create schema if not exists {schema}")
-            connection.execute(f"create view {schema}.{table} as from '{_quoted(file)}'")
+            connection.execute(f"create view {schema}.{table} as from {literal(file)}")
         connection.execute("create schema if not exists seeds")
         connection.execute(
             "create table seeds.ram_baselines_defined as"
-            f" from read_csv('{_quoted(seed)}', types = {SEED_TYPES})"
+            f" from read_csv({literal(seed)}, types = {SEED_TYPES})"
         )
     target = scratch / "target"
     target.mkdir()
@@ -319,10 +320,6 @@ def _build(scratch: Path, rows: list[Definition], models: list[str], variables: 
         raise RuntimeError(
             "dbt could not compute the proposed baseline:\n" + (done.stdout + done.stderr)[-3000:]
         )
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
 
 
 def _query(connection: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any]) -> Rows:

@@ -22,6 +22,7 @@ import click
 from atom_dagster import __version__, partitions
 from atom_dagster.commands import baselines, inspecting, publishing
 from atom_dagster.commands.face import (
+    BUG,
     DONE,
     REFUSED,
     SOURCE_FAILED,
@@ -110,15 +111,19 @@ def _run(settings: Settings, months: Sequence[date], *, debug: bool, everything:
         )
     if outcome.refused:
         say(f"atom: {outcome.refused}")
+    if outcome.fault:
+        say(f"atom: {outcome.fault}")
     for failure in outcome.failures:
         say(f"atom: {failure}")
     if outcome.build:
         state = "Published" if outcome.is_new else "Still published:"
-        if not (outcome.is_new or outcome.refused or outcome.failures):
+        if not (outcome.is_new or outcome.refused or outcome.fault or outcome.failures):
             state = "Nothing new; still published:"
         _say_built(settings, outcome.build, state)
     if outcome.refused:
         return REFUSED
+    if outcome.fault:
+        return BUG
     if outcome.failures or (outcome.unobservable_everywhere and not everything):
         return SOURCE_FAILED
     return DONE

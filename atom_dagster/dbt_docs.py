@@ -10,7 +10,6 @@ of a connection that is open.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from importlib.resources import files
@@ -19,7 +18,10 @@ from typing import Any
 
 import duckdb
 
+from atom_dagster.quoting import script_json
+
 _CATALOGUE_VERSION = "https://schemas.getdbt.com/dbt/catalog/v1.json"
+_PATHS = ("build_path", "compiled_path", "root_path")
 _SLOTS = ("MANIFEST.JSON INLINE DATA", "CATALOG.JSON INLINE DATA")
 # dbt's page asks for addresses before it fills them in, two for each icon; and for its own icon's.
 _UNFILLED = (
@@ -43,9 +45,7 @@ def write(target: Path, manifest: Mapping[str, Any], connection: duckdb.DuckDBPy
     for slot, data in zip(_SLOTS, (_portable(manifest), _catalogue(manifest, connection)), strict=True):
         if page.count(f'"{slot}"') != 1:
             raise RuntimeError(f"dbt {version('dbt-core')} has a page without a place for {slot}.")
-        # A description that holds a closing tag must not end the script it stands in.
-        text = json.dumps(data, separators=(",", ":")).replace("</", r"<\/")
-        page = page.replace(f'"{slot}"', text)
+        page = page.replace(f'"{slot}"', script_json(data))
     for asked, instead in _UNFILLED:
         page = page.replace(asked, instead)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,8 @@ def write(target: Path, manifest: Mapping[str, Any], connection: duckdb.DuckDBPy
 def _portable(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest without the paths of the machine that built it."""
     nodes = {
-        name: {**node, "build_path": None, "compiled_path": None} for name, node in manifest["nodes"].items()
+        name: {**node, **{path: None for path in _PATHS if path in node}}
+        for name, node in manifest["nodes"].items()
     }
     return {**manifest, "nodes": nodes}
 

@@ -8,27 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from atom_dagster import __version__
-from atom_dagster.settings import Settings
-from atom_dagster.sources.hub_client import prepare_session
+from atom_dagster.exports.contents import UNSTATED
+from atom_dagster.settings import INVENTED_TOKENS, Settings
+from atom_dagster.sources import SourceError
+from atom_dagster.sources.hub_client import final, prepare_session
 
 PUBLIC = "https://huggingface.co"
 SUMS = "SHA256SUMS"
 _OF_THE_HUB = (".gitattributes", ".gitignore")
 _OF_NOBODY = {*_OF_THE_HUB, "README.md"}
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Refused(RuntimeError):
@@ -52,6 +56,8 @@ class Upload:
     added: int
     """Files that were new or other than before."""
     deleted: int
+    kept: int
+    """Files there that no build brought, which stay."""
     size: int
     """Bytes of the added files."""
     commit: str | None
@@ -59,19 +65,25 @@ class Upload:
 
 
 def upload(
-    settings: Settings, repo: str, *, is_private: bool = False, takes_synthetic: bool = False
+    settings: Settings,
+    repo: str,
+    *,
+    is_private: bool = False,
+    takes_synthetic: bool = False,
+    takes_unlicensed: bool = False,
 ) -> Upload:
-    """Make a dataset hold exactly the published build, by one commit.
+    """Make a dataset hold the published build, and nothing of an earlier one, by one commit.
 
     Args:
         settings: Whose home's build is sent to ``hub_endpoint`` with ``hf_token``.
         repo: ORG/NAME; made if it is not there.
         is_private: Make it for its owners only.
         takes_synthetic: Send simulated numbers off this machine too.
+        takes_unlicensed: Send rows of sources that state no licence to where everybody may read them.
 
     Raises:
-        Refused: nothing is published, the name or the token is wrong, the numbers are synthetic, or the
-            dataset holds what is none of ours.
+        Refused: nothing is published, the name or the token is wrong, the numbers are synthetic, a source
+            states no licence, or the dataset holds what is none of ours.
         Damaged: a file is not what ``SHA256SUMS`` says.
         Failed: the Hub could not be reached, or refused.
     """
@@ -83,7 +95,7 @@ def upload(
         raise Refused("Nothing is published in this home yet; run `atom run` first.") from None
     _require_name(repo)
     endpoint = settings.hub_endpoint
-    if build["is_synthetic"] and not takes_synthetic and not _is_loopback(endpoint):
+    if build["is_synthetic"] and not takes_synthetic and not settings.is_hub_on_loopback:
         raise Refused(
             f"The {build['world']} world's numbers are synthetic, and {endpoint} is not on this machine;"
             " choose --world live, or add --synthetic to send them all the same."
@@ -92,9 +104,16 @@ def upload(
         raise Refused(
             f"HF_TOKEN is not set; make a token that may write at {endpoint}/settings/tokens and set it."
         )
+    if not settings.hub_token:
+        raise Refused(
+            f"{endpoint} is on this machine, where HF_TOKEN is never sent; set it to an invented one"
+            f" ({INVENTED_TOKENS}not_a_secret)."
+        )
     files = _files(folder)
+    if not (is_private or takes_unlicensed or settings.is_hub_on_loopback):
+        _require_licences(folder)
     prepare_session()
-    api = HfApi(endpoint, token=settings.hf_token, library_name="atom-dagster", library_version=__version__)
+    api = HfApi(endpoint, token=settings.hub_token, library_name="atom-dagster", library_version=__version__)
     with _explained(endpoint, repo), _transfer(endpoint):
         return _send(api, repo, folder, files, build, is_private=is_private)
 
@@ -111,8 +130,22 @@ def _require_name(repo: str) -> None:
         )
 
 
-def _is_loopback(endpoint: str) -> bool:
-    return urlsplit(endpoint).hostname in {"127.0.0.1", "localhost", "::1"}
+def _require_licences(folder: Path) -> None:
+    """Refuse a build with rows of a source that does not say that they may be passed on."""
+    try:
+        described = json.loads((folder / "datapackage.json").read_text())
+        sources = [source for source in described["sources"] if source.get("license") == UNSTATED.name]
+    except (OSError, ValueError, KeyError) as error:
+        raise Damaged(
+            f"The build {folder.name} does not say under which licences it stands (datapackage.json);"
+            " run `atom run` to publish anew."
+        ) from error
+    if sources:
+        names = " and ".join(dict.fromkeys(str(source["title"]) for source in sources))
+        raise Refused(
+            f"No licence is stated for rows of {names}: ask their owners, then add --unstated-licences to"
+            " pass them on; or add --private."
+        )
 
 
 def _files(folder: Path) -> dict[str, str]:
@@ -122,10 +155,9 @@ def _files(folder: Path) -> dict[str, str]:
         Damaged: one is missing or other than it was.
     """
     try:
-        lines = (folder / SUMS).read_text().splitlines()
-    except OSError as error:
+        found = _listed((folder / SUMS).read_text())
+    except (OSError, ValueError) as error:
         raise Damaged(f"The build {folder.name} has no {SUMS}; run `atom run` to publish anew.") from error
-    found = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     for name, digest in found.items():
         if _sha256(folder / name) != digest:
             raise Damaged(
@@ -163,18 +195,23 @@ def _send(
         for entry in api.list_repo_tree(repo, recursive=True, repo_type="dataset", revision=info.sha)
         if isinstance(entry, RepoFile)
     }
-    if "build.json" not in standing and not standing.keys() <= _OF_NOBODY:
-        raise Refused(f"{repo} holds files that are no build of this project; choose another name.")
+    ours = set() if standing.keys() <= _OF_NOBODY else _of_the_last(api, repo, str(info.sha), standing)
+    if theirs := sorted(standing.keys() & files.keys() - ours - _OF_NOBODY):
+        raise Refused(
+            f"{repo} holds {theirs[0]}, which no build of this project brought there and this one would"
+            " replace; rename it there, or choose another name."
+        )
     added = [
         name
         for name, digest in sorted(files.items())
         if not _is_same(standing.get(name), folder / name, digest)
     ]
-    deleted = sorted(standing.keys() - files.keys() - set(_OF_THE_HUB))
+    deleted = sorted(standing.keys() & ours - files.keys())
+    kept = len(standing.keys() - files.keys() - ours - set(_OF_THE_HUB))
     url = f"{api.endpoint}/datasets/{repo}"
     size = sum((folder / name).stat().st_size for name in added)
     if not added and not deleted:
-        return Upload(url, str(build["build_id"]), 0, 0, 0, None)
+        return Upload(url, str(build["build_id"]), 0, 0, kept, 0, None)
     kind = ", synthetic" if build["is_synthetic"] else ""
     done = api.create_commit(
         repo,
@@ -187,7 +224,48 @@ def _send(
         # What was compared must be what is changed.
         parent_commit=info.sha,
     )
-    return Upload(url, str(build["build_id"]), len(added), len(deleted), size, done.oid)
+    return Upload(url, str(build["build_id"]), len(added), len(deleted), kept, size, done.oid)
+
+
+def _of_the_last(api: HfApi, repo: str, revision: str, standing: Mapping[str, RepoFile]) -> set[str]:
+    """The files that the build in a dataset brought there, which its successor may replace and delete.
+
+    Raises:
+        Refused: what stands there does not say that it is a build of this project.
+    """
+    refusal = Refused(f"{repo} holds files that are no build of this project; choose another name.")
+    if not {"build.json", SUMS} <= standing.keys():
+        raise refusal
+    with tempfile.TemporaryDirectory() as cache:
+        build, sums = (
+            Path(
+                api.hf_hub_download(repo, name, repo_type="dataset", revision=revision, cache_dir=cache)
+            ).read_bytes()
+            for name in ("build.json", SUMS)
+        )
+    try:
+        said = json.loads(build)
+        digests = _listed(sums.decode())
+    except ValueError:
+        raise refusal from None
+    is_ours = isinstance(said, dict) and all(
+        isinstance(said.get(name), str) for name in ("build_id", "world", "inputs")
+    )
+    if not is_ours or digests.get("build.json") != hashlib.sha256(build).hexdigest():
+        raise refusal
+    return {*digests, SUMS}
+
+
+def _listed(sums: str) -> dict[str, str]:
+    """The digests by file of a ``SHA256SUMS``.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = {name: digest for digest, _, name in (line.partition("  ") for line in sums.splitlines())}
+    if not all(name and _DIGEST.fullmatch(digest) for name, digest in found.items()):
+        raise ValueError("a line is no digest and name")
+    return found
 
 
 def _is_same(standing: RepoFile | None, file: Path, sha256: str) -> bool:
@@ -227,10 +305,17 @@ def _explained(endpoint: str, repo: str) -> Iterator[None]:
         told = next((cause for cause in causes if isinstance(cause, HfHubHTTPError)), None)
         if told is not None:
             raise _of_status(endpoint, repo, told) from error
-        if any(isinstance(cause, (httpx2.HTTPError, ConnectionError)) for cause in causes):
-            raise Failed(f"{endpoint} cannot be reached ({causes[-1]}); try again later.") from error
+        if any(isinstance(cause, OfflineModeIsEnabled) for cause in causes):
+            raise Refused(str(final(OfflineModeIsEnabled(), endpoint, endpoint))) from error
+        found = next((cause for cause in causes if isinstance(cause, httpx2.HTTPError)), None)
+        if found is not None and isinstance(sentence := final(found, endpoint, endpoint), SourceError):
+            raise Failed(str(sentence)) from error
+        # What an error quotes may be what was sent, the token among it: only its kind is told.
+        kind = type(causes[-1]).__name__
+        if found is not None or any(isinstance(cause, ConnectionError) for cause in causes):
+            raise Failed(f"{endpoint} cannot be reached ({kind}); try again later.") from error
         if isinstance(error, ValueError):
-            raise Failed(f"{endpoint} answered what its client cannot use ({error}).") from error
+            raise Failed(f"{endpoint} answered what its client cannot use ({kind}).") from error
         raise
 
 

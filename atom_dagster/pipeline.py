@@ -50,7 +50,9 @@ class Outcome:
     is_violated: bool = False
     """Whether a blocking check failed at a load; publication then says which."""
     refused: str | None = None
-    """Why nothing was published."""
+    """Why nothing was published, where a rule or the state of what is loaded forbids it."""
+    fault: str | None = None
+    """Why nothing was published, where something does not work."""
     build: dict[str, Any] | None = None
     is_new: bool = False
 
@@ -203,7 +205,7 @@ def _build(settings: Settings, outcome: Outcome, execute: Execute) -> None:
             published = inputs.BuiltFrom(outcome.build["inputs"], outcome.build["vars"])
             if published == before:
                 return
-        outcome.refused = None
+        outcome.refused = outcome.fault = None
         build = execute(BUILD.name, {})
         _read_build(build, outcome, settings)
         outcome.build = publish.published_build(settings.home)
@@ -250,9 +252,16 @@ def _read_build(result: dg.ExecuteInProcessResult, outcome: Outcome, settings: S
     if any(_is_of_checks(event) for event in failed):
         outcome.refused = f"{publish.REFUSAL} {' '.join(violated)}"
     elif any(event.step_key == dbt.STEP for event in failed):
-        outcome.refused = f"Nothing was published, because {dbt.complaint(settings)}"
+        sentence = f"Nothing was published, because {dbt.complaint(settings)}"
+        if dbt.is_violated(settings):
+            outcome.refused = sentence
+        else:
+            outcome.fault = sentence
+    elif failed and all(_is_told(event) for event in failed):
+        outcome.refused = " ".join(map(_sentence, failed))
     else:
-        outcome.refused = " ".join(map(_sentence, failed)) or f"Nothing was published. {_of_run(result)}"
+        why = " ".join(map(_sentence, failed)) or _of_run(result)
+        outcome.fault = f"Nothing was published. {why}"
 
 
 def _blocks(event: dg.DagsterEvent) -> bool:
@@ -265,6 +274,12 @@ def _is_of_checks(event: dg.DagsterEvent) -> bool:
     """Whether a step failed only because a blocking check did."""
     error = event.step_failure_data.error
     return error is not None and error.cls_name == "DagsterAssetCheckFailedError"
+
+
+def _is_told(event: dg.DagsterEvent) -> bool:
+    """Whether a step failed with a sentence of its own, rather than by an exception nobody expected."""
+    told = event.step_failure_data.user_failure_data
+    return told is not None and bool(told.description)
 
 
 def _sentence(event: dg.DagsterEvent) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 DBT_PROJECT = ROOT / "dbt_project"
@@ -24,6 +25,10 @@ SCHEDULES = ("observe_daily", "close_month", "catch_up_archive", "check_freshnes
 
 class SettingsError(ValueError):
     """A setting is wrong; the message is one sentence that says what to do."""
+
+
+INVENTED_TOKENS = "hf_sample_"
+"""How the tokens begin that loopback Hubs know; no real one does."""
 
 
 ARCHIVES = ("hub_archive", "hub_revisions", "hub_series")
@@ -158,19 +163,31 @@ class Settings:
             home=home,
             seed=seed,
             fixed_now=_instant(env.get("ATOM_NOW")),
-            hub_endpoint=(env.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/"),
+            hub_endpoint=_endpoint(env.get("HF_ENDPOINT") or "https://huggingface.co"),
             dagster_home=Path(env["ATOM_DAGSTER_HOME"]) if env.get("ATOM_DAGSTER_HOME") else None,
             hub_scope=scope,  # type: ignore[arg-type]
             faults=Path(env["ATOM_FAULTS"]) if env.get("ATOM_FAULTS") else None,
             schedules=_schedules(env.get("ATOM_SCHEDULES") or ""),
-            hf_token=env.get("HF_TOKEN") or None,
-            openrouter_key=env.get("OPENROUTER_API_KEY") or None,
+            hf_token=_secret(env, "HF_TOKEN"),
+            openrouter_key=_secret(env, "OPENROUTER_API_KEY"),
         )
 
     @property
     def kind(self) -> str:
         """``sample``, ``live`` or ``recorded``."""
         return self.world.partition(":")[0]
+
+    @property
+    def is_hub_on_loopback(self) -> bool:
+        """Whether ``hub_endpoint`` is on this machine."""
+        return _is_loopback(urlsplit(self.hub_endpoint).hostname)
+
+    @property
+    def hub_token(self) -> str | None:
+        """The token that ``hub_endpoint`` may receive: on this machine only an invented one."""
+        if self.hf_token and self.is_hub_on_loopback and not self.hf_token.startswith(INVENTED_TOKENS):
+            return None
+        return self.hf_token
 
     @property
     def world_name(self) -> str:
@@ -202,6 +219,48 @@ def parse_as_of(text: str) -> datetime:
             f"{text!r} is no instant; write a day such as 2026-04-08, meaning its end in UTC, or an ISO"
             " instant such as 2026-04-08T06:00:00Z."
         ) from error
+
+
+def _secret(env: Mapping[str, str], name: str) -> str | None:
+    """A credential, without the line end that copying it brings along. No message shows it."""
+    text = (env.get(name) or "").strip()
+    if not _is_plain(text):
+        raise SettingsError(f"{name} holds characters that no key has; set it to the key alone.")
+    return text or None
+
+
+def _endpoint(text: str) -> str:
+    """A Hub's address. No message shows it: it may hold a password."""
+    text = text.strip().rstrip("/")
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        parts, host = urlsplit(""), None
+    if (
+        not _is_plain(text)
+        or not host
+        or parts.scheme not in {"http", "https"}
+        or parts.query
+        or parts.fragment
+    ):
+        raise SettingsError("HF_ENDPOINT is no web address; write one such as https://huggingface.co.")
+    if "@" in parts.netloc:
+        raise SettingsError("HF_ENDPOINT holds a name or password; leave them out and set HF_TOKEN.")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise SettingsError(
+            "HF_ENDPOINT begins with http://, which would send HF_TOKEN in clear; write https://."
+        )
+    return text
+
+
+def _is_plain(text: str) -> bool:
+    """Whether text is printable ASCII without spaces, as a header or an address holds it."""
+    return all("!" <= character <= "~" for character in text)
+
+
+def _is_loopback(host: str | None) -> bool:
+    return host in {"127.0.0.1", "localhost", "::1"}
 
 
 def _schedules(text: str) -> frozenset[str]:

@@ -23,6 +23,7 @@ import polars as pl
 
 from atom_dagster import attempts
 from atom_dagster.partitions import NO_MONTH
+from atom_dagster.quoting import literal, quoted
 from atom_dagster.sources.tables import PULLS, QUARANTINE, TABLES, Column, Reading, Table
 
 STORAGE_VERSION = "v1.5.0"
@@ -215,13 +216,11 @@ def _create(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     columns = [_column_ddl(name, column) for name, column in table.columns.items()]
     # An index would cost most of a load; the key of a dated table is kept by replace_month.
     if table.dated_by is None and table is not QUARANTINE:
-        columns.append(f"primary key ({', '.join(_quoted(name) for name in table.key)})")
+        columns.append(f"primary key ({', '.join(quoted(name) for name in table.key)})")
     connection.execute(f"create table raw.{table.name} ({', '.join(columns)})")
-    connection.execute(f"comment on table raw.{table.name} is {_literal(table.comment)}")
+    connection.execute(f"comment on table raw.{table.name} is {literal(table.comment)}")
     for name, column in table.columns.items():
-        connection.execute(
-            f"comment on column raw.{table.name}.{_quoted(name)} is {_literal(column.comment)}"
-        )
+        connection.execute(f"comment on column raw.{table.name}.{quoted(name)} is {literal(column.comment)}")
 
 
 def sql_type(column: Column) -> str:
@@ -230,15 +229,7 @@ def sql_type(column: Column) -> str:
 
 
 def _column_ddl(name: str, column: Column) -> str:
-    return f"{_quoted(name)} {sql_type(column)}{'' if column.nullable else ' not null'}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return f"{quoted(name)} {sql_type(column)}{'' if column.nullable else ' not null'}"
 
 
 def replace_month(
@@ -367,7 +358,7 @@ def _insert(
     """Append a frame; with ``is_new_only`` the rows that do not stand there yet."""
     if incoming.is_empty():
         return
-    names = ", ".join(_quoted(name) for name in incoming.columns)
+    names = ", ".join(quoted(name) for name in incoming.columns)
     unless = f" anti join raw.{table} using ({names})" if is_new_only else ""
     # The query finds the frame by its name here: a registered one is held until the transaction ends.
     connection.execute(f"insert into raw.{table} ({names}) select {names} from incoming{unless}")

@@ -158,12 +158,7 @@ def build_arguments(settings: Settings, *, full_refresh: bool) -> list[str]:
 
 def complaint(settings: Settings) -> str:
     """What the last dbt call failed at, to follow "because"."""
-    target = settings.home / "dbt"
-    try:
-        results = json.loads((target / "run_results.json").read_text())["results"]
-    except (OSError, ValueError, KeyError):
-        results = []
-    wrong = [result for result in results if result["status"] in {"error", "fail"}]
+    target, wrong = settings.home / "dbt", _wrong(settings)
     log = f"dbt's log is {target / 'dbt.log'}."
     if not wrong:
         return f"dbt ended before it built anything; {log}"
@@ -172,6 +167,19 @@ def complaint(settings: Settings) -> str:
     what = f"dbt's {kind} {name} failed ({'; '.join(lines[:2]).rstrip('.')})"
     more = f", and {len(wrong) - 1} more with it" if wrong[1:] else ""
     return f"{what}{more}; {log}"
+
+
+def is_violated(settings: Settings) -> bool:
+    """Whether all that the last dbt call failed at are data tests that found rows, and nothing broke."""
+    return {result["status"] for result in _wrong(settings)} == {"fail"}
+
+
+def _wrong(settings: Settings) -> list[dict[str, Any]]:
+    try:
+        results = json.loads((settings.home / "dbt" / "run_results.json").read_text())["results"]
+    except (OSError, ValueError, KeyError):
+        return []
+    return [result for result in results if result["status"] in {"error", "fail"}]
 
 
 def dbt_models_asset() -> dg.AssetsDefinition:

@@ -22,6 +22,7 @@ from atom_dagster import __version__, dbt_docs, exports, inputs, overtaken, repo
 from atom_dagster.assets import dbt
 from atom_dagster.pool import WRITER_POOL
 from atom_dagster.preview import markdown_table
+from atom_dagster.quoting import literal
 from atom_dagster.resources import Home
 from atom_dagster.settings import Settings
 from atom_dagster.warehouse import STORAGE_VERSION
@@ -167,7 +168,7 @@ def _write_database(
         connection.execute("create schema published.meta")
         connection.execute("use published")
         marks = (
-            f"world: {_literal(build.world)}, is_synthetic: '{str(build.is_synthetic).lower()}',"
+            f"world: {literal(build.world)}, is_synthetic: '{str(build.is_synthetic).lower()}',"
             f" build_id: '{build.build_id}'" + (f", as_of: '{build.as_of}'" if build.as_of else "")
         )
         for name, ddl, comment, _ in tables:
@@ -194,14 +195,14 @@ def _copy_table(
     connection.execute(ddl)
     target = f"published.{PUBLISHED_SCHEMA}.{name}"
     if comment:
-        connection.execute(f"comment on table {target} is {_literal(comment)}")
+        connection.execute(f"comment on table {target} is {literal(comment)}")
     columns = connection.execute(
         "select column_name, comment from duckdb_columns() where database_name = ?"
         " and schema_name = ? and table_name = ? and comment is not null",
         [source, PUBLISHED_SCHEMA, name],
     ).fetchall()
     for column, text in columns:
-        connection.execute(f'comment on column {target}."{column}" is {_literal(text)}')
+        connection.execute(f'comment on column {target}."{column}" is {literal(text)}')
     connection.execute(f"insert into {target} {_in_total_order(connection, source, name)}")
 
 
@@ -297,12 +298,12 @@ def _write_meta(
         " and schema_name = 'raw' and table_name = 'pulls'",
         [source],
     ).fetchall():
-        connection.execute(f'comment on column meta.pulls."{column}" is {_literal(text or "")}')
+        connection.execute(f'comment on column meta.pulls."{column}" is {literal(text or "")}')
     for table, text in _META_COMMENTS.items():
-        connection.execute(f"comment on table meta.{table} is {_literal(text)}")
+        connection.execute(f"comment on table meta.{table} is {literal(text)}")
     for table, columns in _META_COLUMNS.items():
         for column, text in columns.items():
-            connection.execute(f'comment on column meta.{table}."{column}" is {_literal(text)}')
+            connection.execute(f'comment on column meta.{table}."{column}" is {literal(text)}')
 
 
 def _create_from(
@@ -315,10 +316,6 @@ def _create_from(
     connection.executemany(
         f"insert into meta.{table} values ({marks})", [list(record.values()) for record in records]
     )
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _write_checksums(folder: Path) -> None:
@@ -384,6 +381,8 @@ def publish_asset(upstream: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
                 f" where schema_name = '{PUBLISHED_SCHEMA}' order by 1"
             ).fetchall()
         context.log.info(f"Published {build.build_id}.")
+        for figure, fault in pages[0].faults.items():
+            context.log.warning(f"The report's figure {figure} could not be made: {fault}")
         yield dg.MaterializeResult(
             metadata={
                 "build_id": build.build_id,
@@ -395,6 +394,9 @@ def publish_asset(upstream: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
                 "figures": pages[0].drawn,
                 "figures_empty": dg.MetadataValue.md(
                     markdown_table(["figure", "why it has no data"], pages[0].empty.items())
+                ),
+                "figures_at_fault": dg.MetadataValue.md(
+                    markdown_table(["figure", "what went wrong"], pages[0].faults.items())
                 ),
                 "dagster/row_count": sum(rows for _, rows in counts),
                 "tables": dg.MetadataValue.md(markdown_table(["table", "rows"], counts)),

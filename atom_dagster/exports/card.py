@@ -108,7 +108,7 @@ def _files(folder: Path) -> Iterator[str]:
     if (folder / "report" / "index.html").exists():
         yield "* [`report/index.html`](report/index.html): the figures, each with its table and its SQL"
     yield "* `atom.duckdb`: all tables with keys and comments, for DuckDB 1.5 or newer"
-    yield "* `parquet/<table>.parquet` and `csv/<table>.csv` (`.csv.gz` if no spreadsheet can hold it)"
+    yield "* `parquet/<table>.parquet` and `csv/<table>.csv` (`.csv.zst` if no spreadsheet can hold it)"
     yield "* `datapackage.json`: the data dictionary (Data Package 2.0)"
     if (folder / "docs" / "index.html").exists():
         yield "* [`docs/index.html`](docs/index.html): how each table is made, with its SQL and its lineage"
@@ -133,7 +133,7 @@ def _sources(contents: Contents) -> Iterator[str]:
     yield "| source | what | newest answer as of (UTC) | pulls |\n|---|---|---|---:|"
     for source in contents.sources:
         origin = source.origin
-        what = origin.title if contents.is_synthetic else f"[{origin.title}]({origin.path})"
+        what = origin.title if contents.is_synthetic else origin.link
         yield f"| `{source.name}` | {what} | {source.as_of:%Y-%m-%d %H:%M} | {source.pulls} |"
 
 
@@ -156,7 +156,7 @@ def licence_text(contents: Contents) -> str:
     for source in contents.sources:
         terms = source.origin.licence
         what = f"[{terms.title}]({terms.path})" if terms.path else terms.title
-        lines.append(f"| `{source.name}` | [{source.origin.title}]({source.origin.path}) | {what} |")
+        lines.append(f"| `{source.name}` | {source.origin.link} | {what} |")
     if contents.attribution:
         lines += [
             "",

@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 
+from atom_dagster.quoting import quoted
 from atom_dagster.worlds import OPENROUTER, REVISIONS, SERIES, SNAPSHOTS
 
 # Without a primary key in the database: an index over every reading costs more than the table.
@@ -96,8 +97,14 @@ class Origin:
     """A source as it is to be named."""
 
     title: str
-    path: str
+    path: str | None
+    """Its address; None: not known."""
     licence: Licence
+
+    @property
+    def link(self) -> str:
+        """Its title in Markdown, with its address where that is known."""
+        return f"[{self.title}]({self.path})" if self.path else self.title
 
 
 _HUB = "https://huggingface.co"
@@ -220,19 +227,14 @@ def _sources(connection: duckdb.DuckDBPyConnection) -> tuple[Source, ...]:
     found = connection.execute(
         "select source, max(coalesce(as_of, fetched_at)), count(*) from meta.pulls group by 1 order by 1"
     ).fetchall()
-    return tuple(Source(name, ORIGINS[name], as_of, pulls) for name, as_of, pulls in found)
+    return tuple(Source(name, _origin(name), as_of, pulls) for name, as_of, pulls in found)
+
+
+def _origin(name: str) -> Origin:
+    """What is known of a source; of one that nobody has described, its name, and no licence."""
+    return ORIGINS.get(name) or Origin(name, None, UNSTATED)
 
 
 def one_line(text: str | None) -> str:
     """Text without the line breaks a YAML file gave it."""
     return " ".join((text or "").split())
-
-
-def quoted(name: str) -> str:
-    """A name as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"

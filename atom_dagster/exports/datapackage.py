@@ -80,9 +80,10 @@ def _description(contents: Contents) -> str:
 def _source(source: Source, *, is_synthetic: bool) -> dict[str, Any]:
     """A source; a simulated one has no address, for nothing was asked there."""
     origin = source.origin
+    path = {"path": origin.path} if origin.path else {}
     return {
         "title": f"{origin.title} (simulated)" if is_synthetic else origin.title,
-        **({} if is_synthetic else {"path": origin.path, "license": origin.licence.name}),
+        **({} if is_synthetic else {**path, "license": origin.licence.name}),
         "name": source.name,
         "as_of": f"{source.as_of.isoformat(timespec='seconds')}Z",
         "pulls": source.pulls,
@@ -101,7 +102,7 @@ def _resource(folder: Path, table: Table, file: Path) -> dict[str, Any]:
         "format": "csv",
         "mediatype": "text/csv",
         "encoding": "utf-8",
-        **({"compression": "gz"} if file.suffix == ".gz" else {}),
+        **({"compression": "zst"} if file.suffix == ".zst" else {}),
         **_measured(file),
         "rows": table.rows,
         "dialect": {"delimiter": ",", "lineTerminator": "\n", "quoteChar": '"', "doubleQuote": True},

@@ -21,6 +21,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from atom_dagster.exports import contents
+from atom_dagster.quoting import script_json
 from atom_dagster.report import charts, palette
 from atom_dagster.report.figure import Drawing, Facts, Figure, Row, Styler
 from atom_dagster.report.figures import OURS, THE_REPORTS
@@ -293,10 +294,7 @@ def packed(values: Sequence[Any]) -> Any:
 
 def embedded(value: Any) -> Markup:
     """JSON for the inside of a script element: nothing in it can end the element or begin another."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for sign in "<>&\u2028\u2029":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text)  # noqa: S704 - escaped above
+    return Markup(script_json(value))  # noqa: S704 - escaped there
 
 
 @cache

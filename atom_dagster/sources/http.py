@@ -293,7 +293,9 @@ def origin(url: str) -> str:
 
 def describe(error: Exception) -> str:
     """An exception of an HTTP library in a few words that hold no header."""
-    text = str(error).strip().rstrip(".") or type(error).__name__
+    name = type(error).__name__
+    # What the client itself finds wrong with a request, it quotes: a header's value among it.
+    text = name if name == "LocalProtocolError" else str(error).strip().rstrip(".") or name
     return text if len(text) <= 160 else text[:157] + "…"
 
 

@@ -155,25 +155,32 @@ class HubClient:
         return Answer(response.status_code, _lower(response.headers), response.content, str(response.url))
 
     def _final(self, error: Exception) -> Exception:
-        """What an exception comes to once ``http_backoff`` has given up on it."""
-        if isinstance(error, OfflineModeIsEnabled):
-            return Unreachable("HF_HUB_OFFLINE keeps huggingface_hub from asking anything; unset it.")
-        if isinstance(error, httpx2.DecodingError):
-            return Broken("its gzip stream is damaged", reached=True)
-        if isinstance(error, _TORN):
-            return BadAnswer(
-                f"{self.service.name} keeps sending a torn answer ({describe(error)}); run again later."
-            )
-        if isinstance(error, httpx2.TooManyRedirects):
-            return BadAnswer(f"{self.service.name} redirects in a circle.")
-        if isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol):
-            return BadAnswer(f"{self.service.name} has no usable address: {self.endpoint!r}.")
-        if isinstance(error, httpx2.TransportError):
-            return Unreachable(
-                f"{self.service.name} cannot be reached ({describe(error)}); "
-                "check the address and the network."
-            )
-        return error
+        return final(error, self.service.name, self.endpoint)
+
+
+def final(error: Exception, name: str, endpoint: str) -> Exception:
+    """What an exception of the client comes to once it has given up; itself if it is none of those.
+
+    Args:
+        error: The exception.
+        name: What a sentence calls the Hub.
+        endpoint: The address that was asked.
+    """
+    if isinstance(error, OfflineModeIsEnabled):
+        return Unreachable("HF_HUB_OFFLINE keeps huggingface_hub from asking anything; unset it.")
+    if isinstance(error, httpx2.DecodingError):
+        return Broken("its gzip stream is damaged", reached=True)
+    if isinstance(error, _TORN):
+        return BadAnswer(f"{name} keeps sending a torn answer ({describe(error)}); run again later.")
+    if isinstance(error, httpx2.TooManyRedirects):
+        return BadAnswer(f"{name} redirects in a circle.")
+    if isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol):
+        return BadAnswer(f"{name} has no usable address: {endpoint!r}.")
+    if isinstance(error, httpx2.TransportError):
+        return Unreachable(
+            f"{name} cannot be reached ({describe(error)}); check the address and the network."
+        )
+    return error
 
 
 class Download:

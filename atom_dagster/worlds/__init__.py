@@ -86,6 +86,6 @@ def live(settings: Settings) -> Endpoints:
         openrouter=OPENROUTER,
         catalogues=(f"{OPENROUTER}/api/v1/models",),
         registry=REGISTRY,
-        hub_token=settings.hf_token,
+        hub_token=settings.hub_token,
         openrouter_key=settings.openrouter_key,
     )

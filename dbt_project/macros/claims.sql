@@ -19,25 +19,50 @@
 {#- One claim as one row, from a relation of one row.
 
     value: what was measured, in the claim's unit, NULL when it was not; month: the month it is of (a date
-    expression), or nothing; coverage: the smallest coverage among the sums used; comparable: whether
-    what was measured is enough to judge by; contradicted: whether another part of the claim is off;
-    settings, note: text expressions, what it was measured with and what belongs beside the value;
-    missing: why there is no value. -#}
+    expression), or nothing; coverage: the smallest coverage among the sums used, NULL when one of them is
+    unknown, or nothing where no sum of downloads is used; comparable: whether what was measured is enough
+    to judge by, apart from coverage; contradicted: whether another part of the claim is off;
+    error: the expected error of value by our own measuring, a share of it; settings, note: text expressions,
+    what it was measured with and what belongs beside the value; missing: why there is no value, in words;
+    missing_note: the same as a text expression. -#}
 {% macro claim(
-    claim_id, value, note, missing, settings,
-    month=none, coverage='null', comparable='true', contradicted='false', relation='measures'
+    claim_id, value, note, settings, missing=none, missing_note=none,
+    month=none, coverage=none, comparable='true', contradicted='false', error='null',
+    relation='measures'
 ) -%}
+    {#- sums of unequal coverage are not comparable (definitions 4.1), those of unknown coverage neither -#}
+    {%- set covered = 'coalesce(' ~ coverage ~ ', 0) >= ' ~ least_coverage() -%}
     select
         '{{ claim_id }}' as claim_id,
         cast({{ value }} as double) as measured_value,
         cast({{ month or 'null' }} as date) as measured_month,
-        cast({{ coverage }} as double) as coverage,
-        coalesce({{ comparable }}, false) as is_comparable,
+        cast({{ coverage or 'null' }} as double) as coverage,
+        coalesce({{ comparable }}, false){{ ' and ' ~ covered if coverage }} as is_comparable,
         coalesce({{ contradicted }}, false) as is_contradicted,
+        cast({{ error }} as double) as expected_error,
         cast({{ settings }} as {{ dbt.type_string() }}) as settings,
         cast({{ note }} as {{ dbt.type_string() }}) as note,
-        '{{ missing | replace("'", "''") }}' as missing
+        {% if missing_note %}
+            coalesce(cast({{ missing_note }} as {{ dbt.type_string() }}), '') as missing
+        {% else %}
+            '{{ missing | replace("'", "''") }}' as missing
+        {% endif %}
     from {{ relation }}
+{%- endmacro %}
+
+
+{#- The coverage from which sums are compared (definitions 4.1). -#}
+{% macro least_coverage() -%}
+    0.95
+{%- endmacro %}
+
+
+{#- The least of several columns, NULL when one of them is. -#}
+{% macro least_if_all_known(columns) -%}
+    case
+        when {{ columns | join(' is not null and ') }} is not null
+            then least({{ columns | join(', ') }})
+    end
 {%- endmacro %}
 
 
@@ -84,4 +109,21 @@
 {#- The same for RAM, with the baseline and the day of the claim. -#}
 {% macro ram_settings(baseline, day) -%}
     'Charted list, baseline {{ baseline }}, newest checkpoint reached by {{ day }}, release dates corrected, precision variants {{ "merged" if var("merge_precision_variants") else "apart" }}. '
+{%- endmacro %}
+
+{#- A part of a claim on RAM as text: its best score, and how many of its models lie above 1. -#}
+{% macro ram_in_words(part) -%}
+    {{ in_words(part) }} || ' (' || {{ in_words(part ~ '_above', 0) }} || ' of '
+    || {{ in_words(part ~ '_models', 0) }} || ' above 1)'
+{%- endmacro %}
+
+{#- Whether the least of several best scores is surely above 1, or surely not: 1 does not lie between the bounds of
+    what decides. -#}
+{% macro is_ram_decided(parts) -%}
+    {%- set lows, highs = [], [] -%}
+    {%- for part in parts -%}
+        {%- do lows.append(part ~ '_low') -%}
+        {%- do highs.append(part ~ '_high') -%}
+    {%- endfor -%}
+    ({{ least_if_all_known(lows) }} > 1 or {{ least_if_all_known(highs) }} <= 1)
 {%- endmacro %}

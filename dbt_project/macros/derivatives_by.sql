@@ -18,11 +18,7 @@ children as (
 
 thresholds as (
 
-    select 0 as min_downloads
-    union all
-    select 5 as min_downloads
-    union all
-    select 50 as min_downloads
+    {{ derivative_thresholds() }}
 
 ),
 
@@ -95,4 +91,12 @@ select
     ) as is_provisional
 from totalled
 cross join newest_reading
+{%- endmacro %}
+
+
+{#- The thresholds the derivative marts have rows for (definitions 6.2): a select of min_downloads. -#}
+{% macro derivative_thresholds() -%}
+    {%- for downloads in [0, 5, 50] -%}
+        select {{ downloads }} as min_downloads{% if not loop.last %} union all {% endif %}
+    {%- endfor -%}
 {%- endmacro %}

@@ -21,6 +21,7 @@ with model_months as (
         size_bucket,
         downloads,
         downloads_cumulative,
+        is_anomalous,
         is_expected,
         reference_downloads
     from {{ ref('int_downloads_model_months') }}
@@ -43,6 +44,9 @@ totals as (
         size_bucket,
         {{ next_month('month') }} <= {{ today() }} as is_closed,
         cast(sum(downloads) as {{ dbt.type_bigint() }}) as downloads,
+        cast(
+            sum(case when not is_anomalous then downloads end) as {{ dbt.type_bigint() }}
+        ) as downloads_without_anomalies,
         -- at the end of the open month only the counters of models that are gone are known
         case
             when {{ next_month('month') }} <= {{ today() }}
@@ -102,6 +106,7 @@ select
     measures.models_expected,
     cast(coalesce(measures.reference_measured, 0) as double)
     / nullif(measures.reference_expected, 0) as coverage,
+    measures.downloads_without_anomalies,
     case
         when measures.downloads is not null then null
         when not measures.is_closed then 'month_open'

@@ -15,3 +15,14 @@
         ) / (2 * ({{ trials }} + {{ z2 }}))
     end
 {%- endmacro %}
+
+
+{#- Standard error of a share of so many trials, by Agresti and Coull, who add two hits and two misses: a
+    share of 0 or 1 of a few trials is not certain. -#}
+{% macro standard_error(share, trials) -%}
+    sqrt(
+        (({{ share }} * {{ trials }} + 2) / ({{ trials }} + 4))
+        * (1 - ({{ share }} * {{ trials }} + 2) / ({{ trials }} + 4))
+        / ({{ trials }} + 4)
+    )
+{%- endmacro %}

@@ -3,7 +3,7 @@
 
 with measured as (
 
-    {% for group in ['downloads', 'models', 'derivatives', 'inference', 'ram'] %}
+    {% for group in ['downloads', 'models', 'derivatives', 'inference', 'ram', 'registry'] %}
         select claim_id
         from {{ ref('int_claims_' ~ group) }}
         {% if not loop.last %}union all{% endif %}

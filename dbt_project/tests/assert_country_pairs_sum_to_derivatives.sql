@@ -10,7 +10,7 @@ with pairs as (
         min_downloads,
         sum(new_derivatives) as new_derivatives,
         sum(share_all) as share_all,
-        coalesce(sum(share), 1) as share,
+        coalesce(sum(share_known), 1) as share_known,
         count(distinct is_provisional) as provisional_kinds
     from {{ ref('derivatives_by_country_pair_monthly') }}
     group by month, relation, min_downloads
@@ -36,7 +36,7 @@ select
     coalesce(pairs.min_downloads, regions.min_downloads) as min_downloads,
     pairs.new_derivatives as by_country_pair,
     regions.new_derivatives as by_region,
-    pairs.share,
+    pairs.share_known,
     pairs.share_all
 from pairs
 full outer join regions
@@ -49,5 +49,5 @@ where
     or regions.month is null
     or abs(pairs.new_derivatives - regions.new_derivatives) > 0.000001
     or abs(pairs.share_all - 1) > 0.000001
-    or abs(pairs.share - 1) > 0.000001
+    or abs(pairs.share_known - 1) > 0.000001
     or pairs.provisional_kinds <> 1

@@ -35,8 +35,9 @@ def told(request: pytest.FixtureRequest) -> Finished:
 @pytest.fixture
 def model_months(told: Finished) -> pl.DataFrame:
     """One row per model and month, with what is known of the model; the open month's counters are unknown."""
-    months = _frame(told, "select model_id, month, downloads, downloads_cumulative from"
-                          " marts.downloads_by_model_monthly")  # fmt: skip
+    months = _frame(told, "select model_id, month, downloads, downloads_cumulative, is_anomalous,"
+                          " case when not is_anomalous then downloads end as downloads_without_anomalies"
+                          " from marts.downloads_by_model_monthly")  # fmt: skip
     models = _frame(told, "from marts.models").with_columns(pl.col(key).fill_null("unknown") for key in KEYS)
     is_open = pl.col("month") == told.today.replace(day=1)
     return months.join(models, on="model_id", how="left").with_columns(
@@ -90,6 +91,13 @@ def test_concentration(told: Finished, model_months: pl.DataFrame, unit: str, me
         f"from marts.downloads_concentration_monthly where unit = '{name}' and measure = '{measure}'",
     )
     _same(actual.filter(pl.col("null_reason").is_null()), expected, ["month"])
+    flagged = model_months.filter("is_anomalous")
+    first = flagged["month"].min()
+    assert set(actual.filter("has_anomalies")["month"]) == (
+        set(flagged.filter(pl.col("downloads").is_not_null())["month"])
+        if measure == "downloads"
+        else {month for month in actual["month"] if month >= first}
+    )
     missing = actual.filter(pl.col("null_reason").is_not_null())
     assert missing["month"].to_list() == [told.today.replace(day=1)]
     assert missing["null_reason"].to_list() == ["month_open"]
@@ -101,7 +109,7 @@ def test_sizes(told: Finished, model_months: pl.DataFrame, key: str):
     expected = model_months.group_by("month", key, "size_bucket").agg(
         *(
             pl.when(pl.col(measure).count() > 0).then(pl.col(measure).sum()).alias(measure)
-            for measure in measures
+            for measure in [*measures, "downloads_without_anomalies"]
         ),
         pl.col("downloads").count().alias("models_measured"),
     )
@@ -135,12 +143,15 @@ def test_entrants(told: Finished, model_months: pl.DataFrame):
         .agg(
             pl.col("downloads").sum(),
             pl.col("downloads").filter(is_new).sum().alias("downloads_new_models"),
+            pl.col("downloads_without_anomalies").sum().alias("without"),
         )
         .sort("organization", "month")
         .with_columns(
             pl.col("downloads").cum_sum().over("organization").alias("downloads_since"),
             pl.col("downloads_new_models").cum_sum().over("organization").alias("downloads_new_models_since"),
+            pl.col("without").cum_sum().over("organization").alias("downloads_since_without_anomalies"),
         )
+        .drop("without")
         .join(before, on="organization", how="left")
         .with_columns(pl.col("downloads_before").fill_null(0))
         .with_columns((pl.col("downloads_before") < 10_000_000).alias("is_entrant"))
@@ -149,7 +160,10 @@ def test_entrants(told: Finished, model_months: pl.DataFrame):
     ranks = expected.filter("is_entrant").select("month", "organization", place.alias("rank_since"))
     expected = expected.join(ranks, on=["month", "organization"], how="left")
     actual = _frame(told, f"from marts.new_entrants_monthly where since = date '{SINCE}'")
-    closed = actual.filter(pl.col("month") < told.today.replace(day=1))
+    closed = actual.filter(pl.col("month") < told.today.replace(day=1)).with_columns(
+        # NULL until something is left
+        pl.col("downloads_since_without_anomalies").fill_null(0)
+    )
     assert closed["downloads"].null_count() == 0
     assert set(closed["is_entrant"]) == {True, False}
     _same(closed, expected, ["month", "organization"])
@@ -185,6 +199,9 @@ def test_model_sets_within_core(told: Finished, model_months: pl.DataFrame):
             pl.col("downloads").sum(),
             pl.col("downloads_cumulative").sum(),
             pl.col("downloads").count().alias("models_measured"),
+            pl.when(pl.col("downloads_without_anomalies").count() > 0)
+            .then(pl.col("downloads_without_anomalies").sum())
+            .alias("downloads_without_anomalies"),
         )
         actual = _frame(
             told, f"from marts.downloads_by_model_set_monthly where model_set = '{model_set}'"

@@ -1,13 +1,17 @@
-"""What `atom` says and returns: 0 done, 1 refused, 2 wrong usage, 3 nothing observable or a source failed."""
+"""What `atom` says and returns: 0 done, 1 refused, 2 wrong usage, 3 nothing observable or a source failed, 70
+something does not work."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
+from click.testing import CliRunner
 
+from atom_dagster import cli, pipeline
 from atom_dagster.assets import dbt
 from atom_dagster.settings import Settings
 from tests.conftest import Finished, atom, atom_environment, copy_home
@@ -112,7 +116,7 @@ def test_a_build_that_dbt_cannot_make_is_not_called_a_rule(sample: Finished, hom
     # A day later, so that there is something to build.
     later = sample.environment | {"ATOM_HOME": str(home), "ATOM_NOW": "2026-11-13T06:00:00Z"}
     done = atom("backfill", "--from", "2025-03", "--to", "2025-03", environment=later)
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == 70, done.stderr
     sentence = _one_sentence(done.stderr)
     assert sentence.startswith("atom: Nothing was published, because dbt's model models failed (")
     assert "dbt.log" in sentence
@@ -139,6 +143,40 @@ def test_what_dbt_failed_at_is_said_in_one_sentence(home: Path):
         "dbt's test not_null_models_model_id failed (Got 3 results, configured to fail if != 0),"
         f" and 1 more with it; dbt's log is {home / 'dbt' / 'dbt.log'}."
     )
+
+
+@pytest.mark.parametrize(
+    ("results", "is_violated"),
+    [
+        ([("test.atom.a.0a1b", "fail", "Got 3 results"), ("model.atom.b", "skipped", "")], True),
+        ([("test.atom.a.0a1b", "fail", "Got 3 results"), ("model.atom.b", "error", "Out of memory")], False),
+        ([("test.atom.a.0a1b", "error", "Out of memory")], False),
+        ([], False),
+    ],
+)
+def test_only_what_data_tests_found_is_a_rule_s_violation(home: Path, results: list, is_violated: bool):
+    assert dbt.is_violated(_results(home, *results)) is is_violated
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        ({"fault": "Nothing was published. Step published failed (KeyError: x)."}, 70),
+        ({"refused": "Nothing was published, because a blocking rule is violated."}, 1),
+        ({"failures": ["The Hub cannot be reached."]}, 3),
+        ({"fault": "Nothing was published.", "failures": ["The Hub cannot be reached."]}, 70),
+        ({}, 0),
+    ],
+)
+def test_what_came_of_a_run_has_its_code(
+    home: Path, monkeypatch: pytest.MonkeyPatch, outcome: dict[str, Any], code: int
+):
+    monkeypatch.setattr(pipeline, "run", lambda *_, **__: pipeline.Outcome([], **outcome))
+    done = CliRunner().invoke(cli.main, ["run"], env=atom_environment(home, ATOM_WORLD="sample"))
+    assert done.exit_code == code
+    for value in outcome.values():
+        for sentence in [value] if isinstance(value, str) else value:
+            assert f"atom: {sentence}" in done.stderr
 
 
 def test_a_dbt_that_never_built_anything_is_said_to_have_not(home: Path):

@@ -13,7 +13,7 @@ from frictionless import Package
 from huggingface_hub import HfApi, hf_hub_download
 
 from atom_dagster.exports import SPREADSHEET_ROWS
-from atom_dagster.settings import Settings
+from atom_dagster.settings import DBT_PROJECT, Settings
 from atom_dagster.worlds import open_world
 from atom_dagster.worlds.server_datasets import TOKEN
 from tests.conftest import atom
@@ -40,7 +40,7 @@ def test_csv_holds_every_row_of_every_table_in_its_order(sample, folder: Path, d
         assert sorted(one["name"] for one in described["resources"]) == tables
         for one in described["resources"]:
             name, file = one["name"], folder / one["path"]
-            assert file == folder / "csv" / f"{name}.csv{'.gz' if one['rows'] > SPREADSHEET_ROWS else ''}"
+            assert file == folder / "csv" / f"{name}.csv{'.zst' if one['rows'] > SPREADSHEET_ROWS else ''}"
             columns = connection.execute(f"describe marts.{name}").fetchall()
             lists = {column: kind for column, kind, *_ in columns if kind.endswith("[]")}
             types = {column: "JSON" if column in lists else kind for column, kind, *_ in columns}
@@ -110,6 +110,7 @@ def test_the_docs_hold_the_sql_that_made_the_tables(sample, folder: Path):
     page = (folder / "docs" / "index.html").read_text()
     assert "compiled_code" in page
     assert str(sample.home) not in page
+    assert str(DBT_PROJECT) not in page
     assert "docs/index.html" in (folder / "SHA256SUMS").read_text()
 
 

@@ -38,8 +38,8 @@ CASES = [
     ),
     # A published value is compared, and enters nothing else.
     Case("claims_published", ",942100000,downloads,", ",842100000,downloads,", {"claims"}),
-    # Another window of entrants.
-    Case("entrant_windows", "2025-08-01,Since August 2025", "2025-07-01,Since July 2025", {"new_entrants"}),
+    # Another window of entrants than the one that is drawn.
+    Case("entrant_windows", "2025-08-01,Since August 2025", "2025-06-01,Since June 2025", {"new_entrants"}),
     # The ninth instead of the tenth: scores under that baseline, what they foretell, and claims about them.
     Case(
         "ram_baselines_defined",

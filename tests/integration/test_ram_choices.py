@@ -35,22 +35,36 @@ def _values(sample: Finished) -> dict[tuple[str, int], dict[str, float]]:
 )
 def test_another_rule(sample: Finished, variant: str, n: int, takes: Any):
     rows = sample.rows(
-        "select size_bucket, day, model_id, ram, ram_reference, ratio, crosses_one from marts.ram_sensitivity"
+        "select size_bucket, day, model_id, ram, ram_reference, ratio, crosses_one, crosses_one_surely"
+        " from marts.ram_sensitivity"
         " where variant = ? and ratio is not null",
         variant,
     )
     values = _values(sample)
-    for size, day, model, ram, reference, ratio, crosses_one in rows:
+    bounds = {
+        (model, day): (low, high)
+        for model, day, low, high in sample.rows(
+            "select model_id, day, downloads_low, downloads_high from marts.ram_scores"
+            " where baseline = 'tenth_rolling'"
+        )
+    }
+    sure = 0
+    for size, day, model, ram, reference, ratio, crosses_one, is_sure in rows:
         taking_part = [value for one, value in values[size, day].items() if takes(one)]
         assert takes(model)
         assert ram == values[size, day][model] / sorted(taking_part)[-n]
         assert ratio == ram / reference
         assert crosses_one == ((ram >= 1) != (reference >= 1))
+        low, high = bounds[model, day]
+        smaller, larger = sorted([sorted(taking_part)[-n], sorted(values[size, day].values())[-10]])
+        assert is_sure == (low >= smaller and high < larger)
+        sure += is_sure
     assert len(rows) == sum(
         sum(map(takes, models))
         for models in values.values()
         if len(models) >= 10 and sum(map(takes, models)) >= n
     )
+    assert sure > 0 or variant == "without_t5gemma"
 
 
 def test_the_backtest(sample: Finished):
@@ -69,7 +83,8 @@ def test_the_backtest(sample: Finished):
         row[:5]: row[5:]
         for row in sample.rows(
             "select baseline, early_day, later_day, size_bucket, ram_band, models, in_top10, hit_rate,"
-            " hit_rate_low, hit_rate_high, models_out_of_sample from marts.ram_backtest"
+            " hit_rate_low, hit_rate_high, models_out_of_sample, hit_rate_out_of_sample"
+            " from marts.ram_backtest"
         )
     }
     seen = 0
@@ -80,7 +95,7 @@ def test_the_backtest(sample: Finished):
             continue
         for size, (band, (low, high)) in product(["all", *sizes], BANDS.items()):
             counted = [size] if size != "all" else [one for one in sizes if len(values[one, later]) >= 20]
-            models, hits = set(), 0
+            models, hits = set(), set()
             for one in counted:
                 at_later = values[one, later]
                 leaders = sorted(at_later, key=lambda model: (-at_later[model], model))[:10]
@@ -90,10 +105,10 @@ def test_the_backtest(sample: Finished):
                     if model in at_later and ram >= low and (high is None or ram < high)
                 }
                 models |= mine
-                hits += len(mine.intersection(leaders))
-            trials, rate = len(models), hits / len(models) if models else None
+                hits |= mine.intersection(leaders)
+            trials, rate = len(models), len(hits) / len(models) if models else None
             found = published.pop((baseline, early, later, size, band))
-            assert found[:3] == (trials, hits, rate)
+            assert found[:3] == (trials, len(hits), rate)
             if rate is not None:
                 z2 = 1.959963984540054**2
                 centre = (rate + z2 / (2 * trials)) / (1 + z2 / trials)
@@ -101,6 +116,8 @@ def test_the_backtest(sample: Finished):
                 assert found[3:5] == pytest.approx((centre - half, centre + half), abs=1e-12)
                 seen += 1
             snapshot = frozen.get(baseline)
-            assert found[5] == (snapshot and sum(released[model] > snapshot for model in models))
+            outside = {model for model in models if snapshot and released[model] > snapshot}
+            assert found[5] == (snapshot and len(outside))
+            assert found[6] == (len(hits & outside) / len(outside) if outside else None)
     assert not published
     assert seen > 1000

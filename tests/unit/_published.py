@@ -84,26 +84,30 @@ _TABLES = {
             downloads / sum(downloads) over (partition by month) as share_of_size, downloads_cumulative,
             downloads_cumulative / sum(downloads_cumulative) over (partition by month)
                 as share_of_size_cumulative,
-            coverage, null_reason
+            downloads as downloads_without_anomalies, coverage, null_reason
         from months_of""",
     "marts.downloads_concentration_monthly": """
         select
             month, unit, 'downloads' as measure, 4 as keys, 0.4 + 0.01 * month(month) as hhi,
             0.5 as top1_share,
             0.9 as top5_share, 1.0 as top10_share, 0.0 as share_unattributed, 1.0 as coverage,
-            cast(null as varchar) as null_reason
+            cast(null as varchar) as null_reason,
+            month = '2025-08-01' as has_anomalies
         from months, (values ('organization'), ('model')) as units (unit) where month < '2026-01-01'""",
     "marts.new_entrants_monthly": """
         select
             date '2025-08-01' as since, month, organization, region, downloads,
             cast(sum(downloads) over (partition by organization order by month) as bigint) as downloads_since,
+            cast(sum(downloads) over (partition by organization order by month) as bigint)
+                as downloads_since_without_anomalies,
             cast(0 as bigint) as downloads_new_models_since, cast(9 as bigint) as downloads_before,
             organization <> 'Qwen' as is_entrant, 1.0 as coverage_since, null_reason
         from months_of where month >= '2025-08-01'""",
     "marts.downloads_by_model_set_monthly": """
         select
             month, model_set, region, cast(downloads * weight as bigint) as downloads, downloads_cumulative,
-            1 as models_measured, coverage, null_reason
+            1 as models_measured, coverage, cast(downloads * weight as bigint) as downloads_without_anomalies,
+            null_reason
         from months_of, (values ('core', 1.0), ('all', 1.5)) as sets (model_set, weight)""",
     **{
         f"marts.derivatives_by_{key}_monthly": f"""
@@ -136,26 +140,42 @@ _TABLES = {
             (400.0 + day) / 500 as ram, 0.5 as ram_low, 1.5 as ram_high, cast(null as varchar) as null_reason
         from marts.models, marts.ram_baselines, (values (7), (30), (180)) as days (day)""",
     "marts.ram_sensitivity": """
-        select model_id, day, variant, ram * weight as ram, ram as ram_reference, weight as ratio
+        select
+            model_id, day, variant, ram * weight as ram, ram as ram_reference, weight as ratio,
+            (ram * weight >= 1) <> (ram >= 1) as crosses_one, false as crosses_one_surely
         from marts.ram_scores, (values ('n5', 0.5), ('n10', 1.0)) as variants (variant, weight)""",
     "marts.ram_backtest": """
         select
             baseline, 30 as early_day, 180 as later_day, 'all' as size_bucket, ram_band, hit_rate,
             hit_rate / 2 as hit_rate_low, least(1.0, hit_rate * 1.5) as hit_rate_high, 40 as models,
-            cast(40 * hit_rate as integer) as in_top10, 3 as models_out_of_sample,
+            cast(40 * hit_rate as integer) as in_top10, 0.3 as base_rate,
+            case when baseline <> 'tenth_rolling' then 3 end as models_out_of_sample,
+            case when baseline <> 'tenth_rolling' then 1 end as in_top10_out_of_sample,
+            case when baseline <> 'tenth_rolling' then 1 / 3 end as hit_rate_out_of_sample,
+            case when baseline <> 'tenth_rolling' then 0.1 end as hit_rate_out_of_sample_low,
+            case when baseline <> 'tenth_rolling' then 0.8 end as hit_rate_out_of_sample_high,
+            case when baseline <> 'tenth_rolling' then 0.4 end as base_rate_out_of_sample,
             cast(null as varchar) as null_reason
         from marts.ram_baselines,
             (values ('all', 0.3), ('<0.5', 0.0), ('0.5-1', 0.2), ('1-2', 0.6), ('2+', 0.9))
             as bands (ram_band, hit_rate)""",
     "marts.crossovers": """
         select * from (values
-            ('downloads_cumulative_by_region', 'china', 'us', 1, date '2025-07-01', 9e6, 8e6, 1.0),
-            ('downloads_cumulative_by_organization', 'Qwen', 'HOSTILE', 1, date '2025-08-01', 9e6, 8e6, 0.9)
-        ) as crossings (metric, leader, trailer, occurrence, month, leader_value, trailer_value, coverage)""",
+            ('downloads_cumulative_by_region', 'china', 'us', 1, date '2025-07-01', 9e6, 8e6, 1.0, 1.0, true),
+            (
+                'downloads_cumulative_by_organization', 'Qwen', 'HOSTILE', 1, date '2025-08-01', 9e6, 8e6,
+                0.9, 1.0, false
+            )
+        ) as crossings (
+            metric, leader, trailer, occurrence, month, leader_value, trailer_value, coverage,
+            coverage_before, is_comparable
+        )""",
     "marts.anomalies": """
         select
-            model_id, date '2025-08-01' as month, organization, region, 'spike' as anomaly_reason,
+            model_id, date '2025-08-01' as month, organization, region,
+            case when organization = 'Mistral AI' then 'hub_fault' else 'spike' end as anomaly_reason,
             cast(9000000 as bigint) as downloads, 1e6 as typical_downloads, 8e6 as excess_downloads,
+            9.0 as ratio, case when organization = 'Mistral AI' then 2 end as fault_models,
             'known' as known_cause, 'https://example.org/cause' as known_cause_url
         from marts.models where organization <> 'Meta'""",
     "marts.claims": """

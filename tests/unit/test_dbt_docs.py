@@ -11,6 +11,7 @@ import pytest
 
 from atom_dagster import dbt_docs
 from atom_dagster.assets import dbt
+from atom_dagster.settings import DBT_PROJECT
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,7 @@ def test_the_page_holds_the_manifest_with_types_and_without_paths(tmp_path: Path
         "config": {"materialized": "table"},
         "build_path": "/somewhere/of/mine/models.sql",
         "compiled_path": "/somewhere/of/mine/models.sql",
+        "root_path": "/somewhere/of/mine",
     }
     manifest = {"metadata": {"dbt_version": "1"}, "nodes": {"model.atom.models": node}, "sources": {}}
     target = tmp_path / "docs" / "index.html"
@@ -67,9 +69,21 @@ def test_the_page_holds_the_manifest_with_types_and_without_paths(tmp_path: Path
     page = target.read_text()
     assert '"VARCHAR[]"' in page
     assert said not in page
-    assert said.replace("</", r"<\/") in page
+    assert said.replace("<", r"\u003c").replace(">", r"\u003e") in page
     assert "/somewhere/of/mine" not in page
     assert "INLINE DATA" not in page
+
+
+def test_the_project_s_page_tells_no_path_of_this_machine(tmp_path: Path, manifest: dict[str, Any]) -> None:
+    assert str(DBT_PROJECT) in json.dumps(manifest), "without paths in it, this would show nothing"
+    target = tmp_path / "index.html"
+    with duckdb.connect() as connection:
+        dbt_docs.write(target, manifest, connection)
+    page = target.read_text()
+    assert "downloads_by_region_monthly" in page
+    for path in (DBT_PROJECT, DBT_PROJECT.parent, Path.home()):
+        assert f"{path}/" not in page
+        assert f'"{path}"' not in page
 
 
 def test_a_page_of_another_version_is_not_written_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import re
@@ -137,13 +136,16 @@ def test_a_table_no_spreadsheet_holds_is_compressed(tmp_path: Path, monkeypatch:
     folder = build(tmp_path)
     exports.write(folder)
     assert sorted(file.name for file in (folder / "csv").iterdir()) == [
-        "downloads_by_region_monthly.csv.gz",
+        "downloads_by_region_monthly.csv.zst",
         "ram_baselines.csv",
     ]
-    packed = folder / "csv" / "downloads_by_region_monthly.csv.gz"
-    assert gzip.decompress(packed.read_bytes()).decode() == "month\n2026-01-01\n2026-01-02\n2026-01-03\n"
-    assert Package(str(folder / "datapackage.json")).validate().valid
-    assert "(csv/downloads_by_region_monthly.csv.gz)" in (folder / "README.md").read_text()
+    packed = folder / "csv" / "downloads_by_region_monthly.csv.zst"
+    with duckdb.connect() as connection:
+        found = connection.execute(f"select month::varchar from read_csv('{packed}')").fetchall()
+    assert found == [("2026-01-01",), ("2026-01-02",), ("2026-01-03",)]
+    # frictionless knows the description, and not how to unpack the file
+    assert not list(Package.metadata_validate(json.loads((folder / "datapackage.json").read_text())))
+    assert "(csv/downloads_by_region_monthly.csv.zst)" in (folder / "README.md").read_text()
 
 
 def test_the_card_of_a_synthetic_build_says_so_first_and_names_no_source_as_asked(tmp_path: Path):
@@ -207,3 +209,18 @@ def test_a_report_and_docs_are_linked_where_they_are(tmp_path: Path):
 def test_every_source_that_is_pulled_has_an_origin_and_a_licence():
     names = re.findall(r"[a-z_]+", PULLS.columns["source"].comment.replace(" or ", ", "))
     assert set(ORIGINS) == set(names)
+
+
+def test_a_source_that_nobody_described_is_named_and_states_no_licence(tmp_path: Path):
+    folder = build(tmp_path, is_synthetic=False, world="live")
+    with duckdb.connect(str(folder / "atom.duckdb")) as connection:
+        connection.execute("update meta.pulls set source = 'new_archive' where source = 'hub_archive'")
+    exports.write(folder)
+    described = json.loads((folder / "datapackage.json").read_text())
+    [source] = [one for one in described["sources"] if one["name"] == "new_archive"]
+    assert (source["title"], source["license"]) == ("new_archive", "other-unstated")
+    assert "path" not in source
+    assert Package(str(folder / "datapackage.json")).validate().valid
+    licence = (folder / "LICENSE.md").read_text()
+    assert "| `new_archive` | new_archive | No licence is stated: ask" in licence
+    assert "None" not in licence + (folder / "README.md").read_text()

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from huggingface_hub import CommitOperationAdd, HfApi, hf_hub_download
+from huggingface_hub import CommitOperationAdd, HfApi, constants, hf_hub_download
 
 from atom_dagster import hub_dataset
 from atom_dagster.settings import Settings
@@ -76,7 +76,7 @@ def settings(endpoint: str, tmp_path: Path) -> Settings:
 
 def publish(home: Path, name: str, files: dict[str, bytes], *, is_synthetic: bool = True) -> None:
     folder = home / "builds" / name
-    build = {"build_id": name, "world": "sample", "is_synthetic": is_synthetic}
+    build = {"build_id": name, "world": "sample", "is_synthetic": is_synthetic, "inputs": "0a1b"}
     files = files | {"build.json": json.dumps(build).encode()}
     for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +89,14 @@ def publish(home: Path, name: str, files: dict[str, bytes], *, is_synthetic: boo
 
 def client(settings: Settings) -> HfApi:
     return HfApi(settings.hub_endpoint, token=TOKEN)
+
+
+def put(settings: Settings, files: dict[str, bytes]) -> None:
+    """Somebody else's commit."""
+    client(settings).create_repo(REPO, repo_type="dataset", exist_ok=True)
+    added = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=text) for name, text in files.items()]
+    with hub_dataset._transfer(settings.hub_endpoint):
+        client(settings).create_commit(REPO, added, commit_message="theirs", repo_type="dataset")
 
 
 def there(settings: Settings) -> list[str]:
@@ -173,13 +181,97 @@ def test_private_is_refused_where_the_dataset_is_public(settings: Settings):
 
 
 def test_a_dataset_of_somebody_elses_files_is_left_alone(settings: Settings):
-    client(settings).create_repo(REPO, repo_type="dataset")
-    other = CommitOperationAdd(path_in_repo="theirs.csv", path_or_fileobj=b"1\n")
-    with hub_dataset._transfer(settings.hub_endpoint):
-        client(settings).create_commit(REPO, [other], commit_message="theirs", repo_type="dataset")
+    put(settings, {"theirs.csv": b"1\n"})
     with pytest.raises(hub_dataset.Refused, match="holds files that are no build of this project"):
         hub_dataset.upload(settings, REPO)
     assert there(settings) == [".gitattributes", "theirs.csv"]
+
+
+BUILD = json.dumps({"build_id": "b", "world": "live", "inputs": "0a1b"}).encode()
+SUM_OF_BUILD = f"{hashlib.sha256(BUILD).hexdigest()}  build.json\n".encode()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"build.json": BUILD},
+        {"build.json": BUILD, "SHA256SUMS": b"another tool's\n"},
+        {"build.json": BUILD, "SHA256SUMS": b""},
+        {"build.json": BUILD, "SHA256SUMS": b"\xff"},
+        {"build.json": BUILD + b"\n", "SHA256SUMS": SUM_OF_BUILD},
+        {"build.json": b'{"steps": []}', "SHA256SUMS": SUM_OF_BUILD},
+        {"build.json": b"[]", "SHA256SUMS": f"{hashlib.sha256(b'[]').hexdigest()}  build.json\n".encode()},
+        {"build.json": b"not json", "SHA256SUMS": SUM_OF_BUILD},
+    ],
+)
+def test_a_build_json_alone_makes_no_build_of_ours(settings: Settings, files: dict[str, bytes]):
+    put(settings, files | {"theirs.csv": b"1\n"})
+    before = there(settings)
+    with pytest.raises(hub_dataset.Refused, match="holds files that are no build of this project"):
+        hub_dataset.upload(settings, REPO)
+    assert there(settings) == before
+    assert messages(settings)[0] == "theirs"
+
+
+def test_files_that_no_build_brought_stay(settings: Settings):
+    hub_dataset.upload(settings, REPO)
+    put(settings, {"theirs.csv": b"1\n", "csv/theirs.csv": b"1\n"})
+    publish(settings.home, "two", {"README.md": b"---\na: b\n---\n"})
+    done = hub_dataset.upload(settings, REPO)
+    assert (done.deleted, done.kept) == (4, 2)
+    assert there(settings) == [
+        ".gitattributes",
+        "README.md",
+        "SHA256SUMS",
+        "build.json",
+        "csv/theirs.csv",
+        "theirs.csv",
+    ]
+    again = hub_dataset.upload(settings, REPO)
+    assert (again.commit, again.kept) == (None, 2)
+
+
+def test_a_file_that_no_build_brought_is_not_replaced(settings: Settings):
+    hub_dataset.upload(settings, REPO)
+    put(settings, {"csv/new.csv": b"theirs\n"})
+    publish(settings.home, "two", {"README.md": b"---\na: b\n---\n", "csv/new.csv": b"ours\n"})
+    with pytest.raises(hub_dataset.Refused, match=r"holds csv/new\.csv, which no build of this project"):
+        hub_dataset.upload(settings, REPO)
+    assert messages(settings)[0] == "theirs"
+
+
+def described(*licences: str) -> bytes:
+    sources = [{"title": f"Source {n}", "license": name} for n, name in enumerate(licences)]
+    return json.dumps({"sources": [*sources, {"title": "Source 0 (simulated)"}]}).encode()
+
+
+def test_rows_without_a_licence_are_passed_on_only_when_told(settings: Settings, monkeypatch):
+    """A Hub that everybody reads: whoever comes as far as the session was let through."""
+    public = replace(settings, hub_endpoint="https://huggingface.co")
+
+    class Through(Exception):
+        pass
+
+    def through() -> None:
+        raise Through
+
+    monkeypatch.setattr(hub_dataset, "prepare_session", through)
+    files = {"README.md": b"x", "datapackage.json": described("ODbL-1.0", "other-unstated", "other-unstated")}
+    publish(settings.home, "real", files, is_synthetic=False)
+    with pytest.raises(hub_dataset.Refused, match="for rows of Source 1 and Source 2: ask their owners"):
+        hub_dataset.upload(public, REPO)
+    for told in ({"is_private": True}, {"takes_unlicensed": True}):
+        with pytest.raises(Through):
+            hub_dataset.upload(public, REPO, **told)
+    publish(settings.home, "stated", files | {"datapackage.json": described("ODbL-1.0")}, is_synthetic=False)
+    with pytest.raises(Through):
+        hub_dataset.upload(public, REPO)
+
+
+def test_a_build_that_states_no_licences_at_all_is_not_passed_on(settings: Settings):
+    publish(settings.home, "real", {"README.md": b"x"}, is_synthetic=False)
+    with pytest.raises(hub_dataset.Damaged, match="does not say under which licences it stands"):
+        hub_dataset.upload(replace(settings, hub_endpoint="https://huggingface.co"), REPO)
 
 
 def test_a_damaged_build_is_not_sent(settings: Settings, app: App):
@@ -221,9 +313,9 @@ def test_a_token_nobody_knows_is_refused_and_shown_nowhere(
         hub_dataset.upload(settings, REPO)
     caplog.set_level(logging.DEBUG)
     with pytest.raises(hub_dataset.Refused, match="does not accept HF_TOKEN") as caught:
-        hub_dataset.upload(replace(settings, hf_token="hf_unknownToBoth"), REPO)
+        hub_dataset.upload(replace(settings, hf_token="hf_sample_unknown"), REPO)
     said = caplog.text + repr(caught.value) + repr(caught.value.__cause__) + str(caught.value.__cause__)
-    assert "hf_unknownToBoth" not in said
+    assert "hf_sample_unknown" not in said
 
 
 def test_synthetic_numbers_stay_on_this_machine_unless_told(settings: Settings):
@@ -239,8 +331,33 @@ def test_synthetic_numbers_stay_on_this_machine_unless_told(settings: Settings):
 
 
 def test_a_hub_that_is_not_there_is_said(settings: Settings):
-    with pytest.raises(hub_dataset.Failed, match=r"127\.0\.0\.1:9 cannot be reached \(.*\); try again later"):
+    with pytest.raises(
+        hub_dataset.Failed, match=r"127\.0\.0\.1:9 cannot be reached \(.*\); check the address"
+    ):
         hub_dataset.upload(replace(settings, hub_endpoint="http://127.0.0.1:9"), REPO)
+
+
+@pytest.mark.parametrize("token", ["hf_sample_SECRET\n", "hf_sample_SÉCRET"])
+def test_a_header_that_cannot_be_sent_is_not_shown(settings: Settings, token: str):
+    """Settings let no such token through; what the client says of one quotes it."""
+    with pytest.raises(hub_dataset.Failed) as caught:
+        hub_dataset.upload(replace(settings, hf_token=token), REPO)
+    assert "SECRET" not in str(caught.value)
+    assert "CRET" not in str(caught.value)
+
+
+def test_a_token_of_the_public_hub_is_not_sent_to_this_machine(settings: Settings, app: App):
+    with pytest.raises(hub_dataset.Refused, match="where HF_TOKEN is never sent") as caught:
+        hub_dataset.upload(replace(settings, hf_token="hf_MineAlone"), REPO)
+    assert not app.asked
+    assert "MineAlone" not in str(caught.value)
+
+
+def test_a_client_told_to_stay_offline_is_said_once(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(hub_dataset.Refused) as caught:
+        hub_dataset.upload(settings, REPO)
+    assert str(caught.value) == "HF_HUB_OFFLINE keeps huggingface_hub from asking anything; unset it."
 
 
 def test_a_commit_that_came_between_is_said_and_nothing_is_lost(settings: Settings, faults: Path):

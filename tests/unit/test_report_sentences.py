@@ -87,8 +87,9 @@ def test_shares_of_few_derivatives_are_marked_and_not_told(shown_of):
 
 def test_a_crossing_of_few_derivatives_is_none(shown_of):
     crossing = (
-        "insert into marts.crossovers values"
-        " ('derivatives_share_by_region', 'us', 'china', 1, date '2025-09-01', 0.6, 0.4, null)"
+        "insert into marts.crossovers by name select 'derivatives_share_by_region' as metric, 'us' as leader,"
+        " 'china' as trailer, 1 as occurrence, date '2025-09-01' as month, 0.6 as leader_value,"
+        " 0.4 as trailer_value, true as is_comparable"
     )
     few = "update marts.derivatives_by_region_monthly set new_derivatives = 1"
     assert shown_of(crossing, "crossovers")["rows"] == 3

@@ -43,6 +43,13 @@ def test_worlds_never_share_a_home(tmp_path: Path):
         {"ATOM_ARCHIVE_DAYS": "0"},
         {"ATOM_PULL_WORKERS": "many"},
         {"ATOM_ACCEPT_SHRINK": "2026-08-12,then"},
+        {"HF_ENDPOINT": "foo"},
+        {"HF_ENDPOINT": "ftp://huggingface.co"},
+        {"HF_ENDPOINT": "https://"},
+        {"HF_ENDPOINT": "https://[::1"},
+        {"HF_ENDPOINT": "https://hub.example:port"},
+        {"HF_ENDPOINT": "https://hub.example/?x=1"},
+        {"HF_ENDPOINT": "https://hub.\nexample"},
     ],
 )
 def test_a_wrong_value_is_one_sentence(variables):
@@ -91,3 +98,42 @@ def test_archives_are_chosen_and_ordered():
     assert settings.archives == ("hub_series", "hub_archive")
     assert settings.accepted_shrinks == {date(2026, 8, 12), date(2026, 8, 19)}
     assert (settings.archive_days, settings.pull_workers) == (14, 2)
+
+
+@pytest.mark.parametrize("name", ["HF_TOKEN", "OPENROUTER_API_KEY"])
+@pytest.mark.parametrize("value", ["hf_SEC RET", "hf_SEC\nRET", "hf_SÉCRET", "hf_SECRET\0"])
+def test_a_credential_no_header_can_hold_is_refused_unseen(name: str, value: str):
+    with pytest.raises(SettingsError, match=f"{name} holds characters that no key has") as error:
+        Settings.from_env({name: value})
+    assert "hf_" not in str(error.value)
+
+
+def test_the_line_end_of_a_copied_credential_is_not_part_of_it():
+    settings = Settings.from_env({"HF_TOKEN": "hf_secret\n", "OPENROUTER_API_KEY": " \n"})
+    assert (settings.hf_token, settings.openrouter_key) == ("hf_secret", None)
+
+
+def test_an_endpoint_with_a_password_is_refused_unseen():
+    with pytest.raises(SettingsError, match="leave them out and set HF_TOKEN") as error:
+        Settings.from_env({"HF_ENDPOINT": "https://user:hidden@hub.example"})
+    assert "hidden" not in str(error.value)
+
+
+def test_a_token_goes_in_clear_nowhere_but_on_this_machine():
+    with pytest.raises(SettingsError, match="send HF_TOKEN in clear"):
+        Settings.from_env({"HF_ENDPOINT": "http://hub.example"})
+    for host in ("127.0.0.1:8000", "localhost", "[::1]:8000"):
+        assert Settings.from_env({"HF_ENDPOINT": f"http://{host}/hub/"}).hub_endpoint == f"http://{host}/hub"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "token", "given"),
+    [
+        ("https://huggingface.co", "hf_secret", "hf_secret"),
+        ("http://127.0.0.1:8000/hub", "hf_secret", None),
+        ("http://127.0.0.1:8000/hub", "hf_sample_invented", "hf_sample_invented"),
+        ("http://127.0.0.1:8000/hub", "", None),
+    ],
+)
+def test_loopback_receives_invented_tokens_only(endpoint: str, token: str, given: str | None):
+    assert Settings.from_env({"HF_ENDPOINT": endpoint, "HF_TOKEN": token}).hub_token == given

@@ -110,6 +110,7 @@ _ENTRANT_COLUMNS = (
     Column("region", "Region"),
     Column("downloads", "Downloads", "count"),
     Column("downloads_since", "Since the window began", "count"),
+    Column("downloads_since_without_anomalies", "Of them without anomalies", "count"),
     Column("downloads_new_models_since", "Of them models released since", "count"),
     Column("downloads_before", "Cumulative before", "count"),
     Column("coverage_since", "Coverage since the window began", "share"),
@@ -119,25 +120,17 @@ _ENTRANT_COLUMNS = (
 
 def _draw_new_entrants(rows: Sequence[Row], styles: Styler) -> Drawing:
     shown = styles("organization", ranked(rows, "organization", "downloads_since"))
-    windows = sorted({row["since"] for row in rows})
-    panels = []
-    for window in windows:
-        y = charts.measure("downloads_since", "downloads since the window began", "count", has_log=True)
-        where = [("since", window.isoformat())]
-        chart = charts.lines(y, "organization", shown, _ENTRANT_COLUMNS, mark="mark", where=where)
-        panels.append(Panel(chart, f"Since {window}" if len(windows) > 1 else None))
-    return Drawing(panels, shown)
+    y = charts.measure("downloads_since", "downloads since the window began", "count", has_log=True)
+    return Drawing([Panel(charts.lines(y, "organization", shown, _ENTRANT_COLUMNS, mark="mark"))], shown)
 
 
 def _tell_new_entrants(rows: Sequence[Row]) -> str:
-    window = max(row["since"] for row in rows)
-    of_window = [row for row in rows if row["since"] == window]
-    last = newest(of_window, "downloads_since")
-    held = [row for row in of_window if row["month"] == last and row["downloads_since"] is not None]
+    last = newest(rows, "downloads_since")
+    held = [row for row in rows if row["month"] == last and row["downloads_since"] is not None]
     first = sorted(held, key=lambda row: (-row["downloads_since"], row["organization"]))[:3]
     parts = [f"{row['organization']} {words.count(row['downloads_since'])}" for row in first]
     return (
-        f"Strongest of the organizations that were small before {window}, up to the end of"
+        f"Strongest of the organizations that were small before {rows[0]['since']}, up to the end of"
         f" {words.month(last)}: {words.listed(parts)}."
     )
 
@@ -147,8 +140,10 @@ NEW_ENTRANTS = Figure(
     title="New entrants",
     question="Which organizations that hardly counted before have gained downloads since?",
     definition=(
-        "Downloads summed from the window's first month on, for organizations that count as entrants of"
-        " that window; the eight largest. The table says how much of it goes to models released since."
+        "Downloads summed from August 2025 on, for organizations whose counters stood below the threshold"
+        " for entrants at that time, all but one in twenty of them known; the eight largest. The table says"
+        " how much of it goes to models released since. new_entrants_monthly holds the window from July"
+        " 2025 too."
     ),
     model_set=CORE,
     source="hub",
@@ -156,7 +151,7 @@ NEW_ENTRANTS = Figure(
     sql="""\
 with entrants as (
     select * from marts.new_entrants_monthly
-    where is_entrant and organization <> 'unknown'
+    where is_entrant and organization <> 'unknown' and since = date '2025-08-01'
 ),
 
 measured as (
@@ -165,17 +160,14 @@ measured as (
 ),
 
 newest as (
-    select since, max(month) as month from measured
-    group by since
+    select max(month) as month from measured
 ),
 
 shown as (
-    select measured.since, measured.organization from measured
-    inner join newest using (since, month)
-    qualify
-        row_number() over (
-            partition by measured.since order by measured.downloads_since desc, measured.organization
-        ) <= 8
+    select measured.organization from measured
+    inner join newest using (month)
+    order by measured.downloads_since desc, measured.organization
+    limit 8
 ),
 
 flagged as (
@@ -189,6 +181,7 @@ select
     entrants.region,
     entrants.downloads,
     entrants.downloads_since,
+    entrants.downloads_since_without_anomalies,
     entrants.downloads_new_models_since,
     entrants.downloads_before,
     entrants.coverage_since,
@@ -197,15 +190,17 @@ select
         when entrants.coverage_since < 0.95 then 'low_coverage'
     end as mark
 from entrants
-inner join shown using (since, organization)
+inner join shown using (organization)
 left join flagged using (month, organization)
-inner join newest on entrants.since = newest.since and entrants.month <= newest.month
-order by entrants.since, entrants.month, entrants.organization""",
+inner join newest on entrants.month <= newest.month
+order by entrants.month, entrants.organization""",
     measure="downloads_since",
     draw=_draw_new_entrants,
     tell=_tell_new_entrants,
     gap=lambda facts: (
-        no_months(facts) if not facts.has_counters else "No organization counts as an entrant of a window."
+        no_months(facts)
+        if not facts.has_counters
+        else "No organization is known to be an entrant of the window."
     ),
     has_log=True,
 )
@@ -279,10 +274,6 @@ CONCENTRATION = Figure(
 with monthly as (
     select * from marts.downloads_concentration_monthly
     where measure = 'downloads'
-),
-
-flagged as (
-    select distinct month from marts.anomalies
 )
 
 select
@@ -296,12 +287,11 @@ select
     monthly.keys,
     monthly.coverage,
     case
-        when flagged.month is not null then 'anomaly'
+        when monthly.has_anomalies then 'anomaly'
         when monthly.coverage < 0.95 then 'low_coverage'
     end as mark,
     monthly.null_reason
 from monthly
-left join flagged using (month)
 where
     monthly.month between
     (select min(month) from monthly where hhi is not null)
@@ -327,6 +317,8 @@ _CROSSOVER_COLUMNS = (
     Column("leader_value", "Leader's value", "number"),
     Column("trailer_value", "Trailer's value", "number"),
     Column("coverage", "Coverage", "share"),
+    Column("coverage_before", "Coverage before", "share"),
+    Column("is_comparable", "Compares like with like", "flag"),
 )
 _METRICS = (
     ("downloads_cumulative_by_region", "cumulative downloads by region"),
@@ -351,12 +343,14 @@ def _draw_crossovers(rows: Sequence[Row], styles: Styler) -> Drawing:
 
 def _tell_crossovers(rows: Sequence[Row]) -> str:
     names = dict(_METRICS)
-    recent = sorted(rows, key=lambda row: (row["month"], row["pair"]), reverse=True)[:3]
+    sure = [row for row in rows if row["is_comparable"]]
+    recent = sorted(sure, key=lambda row: (row["month"], row["pair"]), reverse=True)[:3]
     parts = [
         f"{row['pair']} in {words.month(row['month'])} ({names.get(row['metric'], row['metric'])})"
         for row in recent
     ]
-    return f"The latest of {len(rows)} crossings shown: {'; '.join(parts)}."
+    told = f"Of {len(rows)} crossings shown, {len(sure)} compare like with like"
+    return f"{told}; the latest of them: {'; '.join(parts)}." if parts else f"{told}."
 
 
 CROSSOVERS = Figure(
@@ -367,7 +361,8 @@ CROSSOVERS = Figure(
         "The first month in which one key's value exceeds another's after having been below it; months in"
         " which either is unknown do not count. Shown are the six largest organizations and families and"
         " the three regions, in cumulative downloads and in regions' shares of new derivatives; the fifty"
-        " latest."
+        " latest. Like is compared with like when both months follow each other and are covered to 95 % (or"
+        " need no coverage): only then is it sure that the values crossed, and not what was measured."
     ),
     model_set=CORE,
     source="hub",
@@ -414,7 +409,9 @@ select
     crossovers.occurrence,
     crossovers.leader_value,
     crossovers.trailer_value,
-    crossovers.coverage
+    crossovers.coverage,
+    crossovers.coverage_before,
+    crossovers.is_comparable
 from marts.crossovers as crossovers
 inner join largest as leader on crossovers.metric = leader.metric and crossovers.leader = leader.name
 inner join largest as trailer on crossovers.metric = trailer.metric and crossovers.trailer = trailer.name

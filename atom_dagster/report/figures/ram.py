@@ -242,6 +242,7 @@ _SENSITIVITY_COLUMNS = (
     Column("high_ratio", "Ninetieth percentile", "ratio"),
     Column("models", "Models", "count"),
     Column("models_crossing_one", "Cross 1", "count"),
+    Column("models_crossing_surely", "Cross 1 with both bounds", "count"),
 )
 _VARIANTS = {
     "n5": "fifth instead of tenth",
@@ -305,7 +306,8 @@ RAM_SENSITIVITY = Figure(
     definition=(
         "Each model's score under a variant, divided by its score under the current rule on the newest data"
         " (the tenth of its class). Points are medians over models, lines reach from the tenth to the"
-        " ninetieth percentile; the table says how many models a variant carries across 1."
+        " ninetieth percentile; the table says how many models a variant carries across 1, and how many of"
+        " them wherever in its bounds the score lies."
     ),
     model_set=CORE,
     source="hub",
@@ -318,7 +320,8 @@ select
     quantile_cont(ratio, 0.1) as low_ratio,
     quantile_cont(ratio, 0.9) as high_ratio,
     count(ratio) as models,
-    count(*) filter (where (ram >= 1) <> (ram_reference >= 1)) as models_crossing_one
+    count(*) filter (where crosses_one) as models_crossing_one,
+    count(*) filter (where crosses_one_surely) as models_crossing_surely
 from marts.ram_sensitivity
 where day in (30, 180)
 group by variant, day
@@ -331,23 +334,25 @@ order by day, variant""",
 
 _BACKTEST_COLUMNS = (
     Column("baseline", "Baseline"),
+    Column("sample", "Sample"),
     Column("early_day", "Score on day", "number"),
     Column("later_day", "Outcome on day", "number"),
     Column("ram_band", "Early score"),
     Column("hit_rate", "In the top ten later", "share"),
     Column("hit_rate_low", "At least (95 %)", "share"),
     Column("hit_rate_high", "At most (95 %)", "share"),
+    Column("base_rate", "Of all scores", "share"),
     Column("models", "Models", "count"),
     Column("in_top10", "Of them in the top ten", "count"),
-    Column("models_out_of_sample", "Out of sample", "count"),
     Column("null_reason", "Why missing"),
 )
 _BANDS = {"<0.5": "below 0.5", "0.5-1": "from 0.5 to 1", "1-2": "from 1 to 2", "2+": "at 2 or more"}
+_SAMPLES = {"out of sample": "models the baseline cannot have known", "in sample": "all models"}
 
 
 def _draw_backtest(rows: Sequence[Row], styles: Styler) -> Drawing:
     del styles
-    outcomes = sorted({row["later_day"] for row in rows if row["hit_rate"] is not None})
+    held = {(row["sample"], row["later_day"]) for row in rows if row["hit_rate"] is not None}
     shown = charts.series(
         [(name, name.replace("_", " ")) for name in sorted({row["baseline"] for row in rows})]
     )
@@ -359,34 +364,44 @@ def _draw_backtest(rows: Sequence[Row], styles: Styler) -> Drawing:
         axis=alt.Axis(title="score on day 30", labelAngle=0),
     )
     panels = []
-    for day in outcomes:
-        y = charts.measure("hit_rate", "share in the top ten of the class", "share")
-        chart = charts.lines(
-            y,
-            "baseline",
-            shown,
-            _BACKTEST_COLUMNS,
-            x=x,
-            where=[("later_day", day)],
-            band=("hit_rate_low", "hit_rate_high"),
-            height=260,
-        )
-        panels.append(Panel(chart, f"On day {day}"))
+    for sample, told in _SAMPLES.items():
+        for day in sorted(day for of, day in held if of == sample):
+            y = charts.measure("hit_rate", "share in the top ten of the class", "share")
+            chart = charts.lines(
+                y,
+                "baseline",
+                shown,
+                _BACKTEST_COLUMNS,
+                x=x,
+                where=[("later_day", day), ("sample", sample)],
+                band=("hit_rate_low", "hit_rate_high"),
+                height=260,
+            )
+            panels.append(Panel(chart, f"On day {day}, {told}"))
     return Drawing(panels, shown)
 
 
 def _tell_backtest(rows: Sequence[Row]) -> str:
     held = [row for row in rows if row["hit_rate"] is not None]
-    last = max(row["later_day"] for row in held)
-    name = sorted({row["baseline"] for row in held if row["later_day"] == last})[-1]
+    outside = [row for row in held if row["sample"] == "out of sample"]
+    asked: dict[tuple[str, int], int] = {}
+    for row in outside or held:
+        key = (row["baseline"], row["later_day"])
+        asked[key] = asked.get(key, 0) + row["models"]
+    name, day = max(asked, key=lambda key: (asked[key], key))
+    of = [row for row in outside or held if (row["baseline"], row["later_day"]) == (name, day)]
     parts = [
         f"{words.percent(row['hit_rate'])} of {words.models(row['models'])} {_BANDS[row['ram_band']]}"
-        for row in held
-        if row["later_day"] == last and row["baseline"] == name
+        for row in of
     ]
+    which = (
+        "of the models it cannot have known"
+        if outside
+        else "of all models, those it was made from included (no other has reached a later age)"
+    )
     return (
-        f"Under {name}, in the top ten of their class on day {last}, by their score on day 30:"
-        f" {words.listed(parts)}."
+        f"Under {name}, {which}, in the top ten of their class on day {day}, by their score on day 30:"
+        f" {words.listed(parts)}; whatever the score {words.percent(of[0]['base_rate'])}."
     )
 
 
@@ -397,28 +412,62 @@ RAM_BACKTEST = Figure(
     definition=(
         "Of the models measured both 30 days and 90, 180 or 365 days after release, the share that is among"
         " the ten largest of its size class at the later age, by the early score; bands are Wilson"
-        " intervals of 95 %. Models released after the baseline's snapshot are out of sample, and counted"
-        " apart in the table."
+        " intervals of 95 %. Out of sample are models released after a frozen baseline's snapshot, which it"
+        " cannot have known; the panels of all models hold those that made the baseline, and are no"
+        " forecast."
     ),
     model_set=CORE,
     source="hub",
     columns=_BACKTEST_COLUMNS,
     sql="""\
-select
-    baseline,
-    early_day,
-    later_day,
-    ram_band,
-    hit_rate,
-    hit_rate_low,
-    hit_rate_high,
-    models,
-    in_top10,
-    models_out_of_sample,
-    null_reason
-from marts.ram_backtest
-where early_day = 30 and size_bucket = 'all' and ram_band <> 'all'
-order by later_day, baseline, array_position(['<0.5', '0.5-1', '1-2', '2+'], ram_band)""",
+with backtest as (
+    select
+        *,
+        max(models_out_of_sample) over (partition by baseline, later_day) as models_outside
+    from marts.ram_backtest
+    where early_day = 30 and size_bucket = 'all'
+),
+
+both_samples as (
+    select
+        baseline,
+        'in sample' as sample,
+        early_day,
+        later_day,
+        ram_band,
+        hit_rate,
+        hit_rate_low,
+        hit_rate_high,
+        base_rate,
+        models,
+        in_top10,
+        null_reason
+    from backtest
+    union all
+    select
+        baseline,
+        'out of sample' as sample,
+        early_day,
+        later_day,
+        ram_band,
+        hit_rate_out_of_sample as hit_rate,
+        hit_rate_out_of_sample_low as hit_rate_low,
+        hit_rate_out_of_sample_high as hit_rate_high,
+        base_rate_out_of_sample as base_rate,
+        models_out_of_sample as models,
+        in_top10_out_of_sample as in_top10,
+        case
+            when null_reason is not null then null_reason
+            when models_out_of_sample = 0 then 'no_models'
+        end as null_reason
+    from backtest
+    where models_outside > 0
+)
+
+select * from both_samples
+where ram_band <> 'all'
+order by
+    sample desc, later_day, baseline, array_position(['<0.5', '0.5-1', '1-2', '2+'], ram_band)""",
     measure="hit_rate",
     draw=_draw_backtest,
     tell=_tell_backtest,

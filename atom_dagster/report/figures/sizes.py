@@ -26,6 +26,7 @@ _LARGEST_COLUMNS = (
     MONTH,
     Column("organization", "Organization"),
     Column("downloads", "Downloads", "count"),
+    Column("downloads_without_anomalies", "Without anomalies", "count"),
     Column("share_of_size", "Share of 250B+ in the month", "share"),
     Column("downloads_cumulative", "Cumulative downloads", "count"),
     Column("share_of_size_cumulative", "Share of 250B+ so far", "share"),
@@ -79,21 +80,21 @@ SHARE_OF_LARGEST_SIZE = Figure(
     model_set=CORE,
     source="hub",
     columns=_LARGEST_COLUMNS,
-    sql="""\
+    sql=f"""\
 with largest as (
     select * from marts.downloads_by_organization_size_monthly
     where size_bucket = '250B+'
 ),
 
 size_months as (
-    select month, downloads, coverage from marts.downloads_by_size_monthly
+    select month, downloads is not null as is_measured, coverage from marts.downloads_by_size_monthly
     where size_bucket = '250B+'
 ),
 
 -- the newest month covered to 95 %, else the newest that is measured at all
 newest as (
     select month from size_months
-    where downloads is not null
+    where is_measured
     order by coverage >= 0.95 desc, month desc
     limit 1
 ),
@@ -108,33 +109,23 @@ shown as (
     where month = (select newest.month from newest)
     order by downloads desc, organization
     limit 6
-),
-
-flagged as (
-    select distinct anomalies.month, anomalies.organization
-    from marts.anomalies
-    inner join marts.models using (model_id)
-    where models.size_bucket = '250B+'
 )
 
 select
     largest.month,
     largest.organization,
     largest.downloads,
+    largest.downloads_without_anomalies,
     largest.share_of_size,
     largest.downloads_cumulative,
     largest.share_of_size_cumulative,
     largest.coverage,
     size_months.coverage as size_coverage,
-    case
-        when flagged.month is not null then 'anomaly'
-        when largest.coverage < 0.95 then 'low_coverage'
-    end as mark,
+{FLAGS.format(coverage="largest.coverage")},
     largest.null_reason
 from largest
 inner join shown using (organization)
 left join size_months on largest.month = size_months.month
-left join flagged on largest.month = flagged.month and largest.organization = flagged.organization
 where largest.month between (select min(month) from measured) and (select max(month) from measured)
 order by largest.month, largest.organization""",
     measure="share_of_size",

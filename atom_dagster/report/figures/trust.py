@@ -87,15 +87,17 @@ order by month, region""",
 )
 
 _ANOMALY_COLUMNS = (
-    Column("label", "Model and month"),
+    Column("label", "What and when"),
     MONTH,
     Column("model_id", "Model"),
     Column("organization", "Organization"),
     Column("region", "Region"),
     Column("anomaly_reason", "What"),
+    Column("models", "Models", "count"),
     Column("downloads", "Downloads", "count"),
     Column("typical_downloads", "Typical", "count"),
     Column("excess_downloads", "Excess", "count"),
+    Column("ratio", "Downloads against typical", "ratio"),
     Column("month_downloads", "All downloads of the month", "count"),
     Column("month_without", "Without anomalies", "count"),
     Column("known_cause", "Known cause"),
@@ -103,9 +105,9 @@ _ANOMALY_COLUMNS = (
 )
 _REASONS = (
     ("spike", "spike"),
-    ("hub_fault", "fault of the Hub"),
     ("reset", "counter began anew"),
     ("correction", "counter was corrected"),
+    ("hub_fault", "fault of the Hub, all models"),
 )
 
 
@@ -121,12 +123,22 @@ def _draw_anomalies(rows: Sequence[Row], styles: Styler) -> Drawing:
 
 
 def _tell_anomalies(rows: Sequence[Row]) -> str:
-    first = rows[0]
-    return (
-        f"The largest is {first['model_id']} in {words.month(first['month'])}"
-        f" ({first['anomaly_reason'].replace('_', ' ')}): {words.count(first['downloads'])} downloads"
-        f" against a typical {words.count(first['typical_downloads'])}."
-    )
+    single = [row for row in rows if row["anomaly_reason"] != "hub_fault"]
+    faults = [row for row in rows if row["anomaly_reason"] == "hub_fault"]
+    parts = []
+    if single:
+        first = single[0]
+        parts.append(
+            f"Of single models' months the first is {first['model_id']} in {words.month(first['month'])}"
+            f" ({first['anomaly_reason'].replace('_', ' ')}): {words.count(first['downloads'])} downloads"
+            f" against a typical {words.count(first['typical_downloads'])}."
+        )
+    if faults:
+        months = words.listed(
+            [f"{words.month(row['month'])} ({words.models(row['models'])})" for row in faults]
+        )
+        parts.append(f"A fault of the Hub touches {months}.")
+    return " ".join(parts)
 
 
 ANOMALIES = Figure(
@@ -135,10 +147,11 @@ ANOMALIES = Figure(
     question="Which months of which models should not be taken at face value?",
     definition=(
         "A model's month is flagged when it is a spike (more than five times the median of its neighbours"
-        " and above 100,000), when a fault of the Hub touches it, or when its counter fell. Typical is the"
-        " median of the model's three nearest unflagged months. The ten largest of each kind; the table"
-        " gives the month's total with and without all flagged months, and what is known of the cause. A"
-        " flagged month bears a diamond in every figure it touches."
+        " and above 100,000), when its counter fell, or when a fault of the Hub touches it. Typical is the"
+        " median of the model's other months within three to both sides. First the ten largest spikes,"
+        " then the ten largest of each kind of fall; a fault of the Hub is one row a month, over all models"
+        " it touches. The table gives the month's total with and without all flagged months, and what is"
+        " known of the cause. A flagged month bears a diamond in every figure it touches."
     ),
     model_set=CORE,
     source="hub",
@@ -151,38 +164,92 @@ with months as (
         cast(sum(downloads_without_anomalies) as bigint) as month_without
     from marts.downloads_by_region_monthly
     group by month
+),
+
+single as (
+    select
+        model_id || ', ' || strftime(month, '%Y-%m') as label,
+        month,
+        model_id,
+        organization,
+        region,
+        anomaly_reason,
+        1 as models,
+        downloads,
+        typical_downloads,
+        excess_downloads,
+        ratio,
+        known_cause,
+        known_cause_url
+    from marts.anomalies
+    where anomaly_reason <> 'hub_fault' and excess_downloads is not null
+    qualify
+        row_number() over (
+            partition by anomaly_reason
+            order by abs(excess_downloads) desc, month, model_id
+        ) <= 10
+),
+
+faults as (
+    select
+        'Fault of the Hub, ' || strftime(month, '%Y-%m') as label,
+        month,
+        null as model_id,
+        null as organization,
+        null as region,
+        anomaly_reason,
+        max(fault_models) as models,
+        cast(sum(downloads) as bigint) as downloads,
+        cast(sum(cast(typical_downloads * 2 as bigint)) as double) / 2 as typical_downloads,
+        cast(sum(cast(excess_downloads * 2 as bigint)) as double) / 2 as excess_downloads,
+        cast(sum(downloads) as double)
+        / nullif(cast(sum(cast(typical_downloads * 2 as bigint)) as double) / 2, 0) as ratio,
+        max(known_cause) as known_cause,
+        max(known_cause_url) as known_cause_url
+    from marts.anomalies
+    where anomaly_reason = 'hub_fault' and excess_downloads is not null
+    group by month, anomaly_reason
+),
+
+found as (
+    select * from single
+    union all
+    select * from faults
 )
 
 select
-    anomalies.model_id || ', ' || strftime(anomalies.month, '%Y-%m') as label,
-    anomalies.month,
-    anomalies.model_id,
-    anomalies.organization,
-    anomalies.region,
-    anomalies.anomaly_reason,
-    anomalies.downloads,
-    anomalies.typical_downloads,
-    anomalies.excess_downloads,
+    found.label,
+    found.month,
+    found.model_id,
+    found.organization,
+    found.region,
+    found.anomaly_reason,
+    found.models,
+    found.downloads,
+    found.typical_downloads,
+    found.excess_downloads,
+    found.ratio,
     months.month_downloads,
     months.month_without,
-    anomalies.known_cause,
-    anomalies.known_cause_url
-from marts.anomalies as anomalies
+    found.known_cause,
+    found.known_cause_url
+from found
 left join months using (month)
-where anomalies.excess_downloads is not null
-qualify
-    row_number() over (
-        partition by anomalies.anomaly_reason
-        order by abs(anomalies.excess_downloads) desc, anomalies.month, anomalies.model_id
-    ) <= 10
-order by abs(anomalies.excess_downloads) desc, anomalies.month, anomalies.model_id""",
+order by
+    array_position(['spike', 'reset', 'correction', 'hub_fault'], found.anomaly_reason),
+    abs(found.excess_downloads) desc,
+    found.month,
+    found.label""",
     measure="excess_downloads",
     draw=_draw_anomalies,
     tell=_tell_anomalies,
     gap=lambda facts: (
-        "No flagged month has unflagged neighbours to compare it with."
+        "No flagged month has enough measured neighbours to compare it with."
         if facts.has_counters
         else no_months(facts)
+    ),
+    remarks=(
+        "In a fault of the Hub downloads and what is typical are summed over the models that have both.",
     ),
 )
 
@@ -191,6 +258,7 @@ _SET_COLUMNS = (
     Column("region", "Region"),
     MONTH,
     Column("downloads", "Downloads", "count"),
+    Column("downloads_without_anomalies", "Without anomalies", "count"),
     Column("downloads_cumulative", "Cumulative downloads", "count"),
     Column("share_of_core", "Total against core", "share"),
     Column("models_measured", "Models measured", "count"),
@@ -275,6 +343,7 @@ select
     sets.region,
     sets.month,
     sets.downloads,
+    sets.downloads_without_anomalies,
     sets.downloads_cumulative,
     totals.total
     / nullif((select core.total from totals as core where core.model_set = 'core'), 0) as share_of_core,

@@ -1,12 +1,9 @@
--- Claims on cumulative and monthly downloads by region, organization and family (C01-C17, C36-C38),
--- and on the tracked set (C48).
+-- Claims on cumulative and monthly downloads by region, organization and family (C01-C17, C36-C38).
 
 {% set levels = {
     'china_2025_03': ('downloads_cumulative_by_region', 'china', '2025-03-01'),
     'us_2025_03': ('downloads_cumulative_by_region', 'us', '2025-03-01'),
     'eu_2025_03': ('downloads_cumulative_by_region', 'eu', '2025-03-01'),
-    'china_2025_07': ('downloads_cumulative_by_region', 'china', '2025-07-01'),
-    'us_2025_07': ('downloads_cumulative_by_region', 'us', '2025-07-01'),
     'china_2025_08': ('downloads_cumulative_by_region', 'china', '2025-08-01'),
     'us_2025_08': ('downloads_cumulative_by_region', 'us', '2025-08-01'),
     'eu_2025_08': ('downloads_cumulative_by_region', 'eu', '2025-08-01'),
@@ -25,37 +22,41 @@
     'granite_2026_03': ('downloads_cumulative_by_family', 'Granite', '2026-03-01'),
     'llama_2026_03': ('downloads_cumulative_by_family', 'Llama', '2026-03-01'),
     't5gemma_2026_03': ('downloads_cumulative_by_family', 'T5Gemma', '2026-03-01'),
-    'qwen_family_2025_08': ('downloads_cumulative_by_family', 'Qwen', '2025-08-01'),
-    'llama_2025_08': ('downloads_cumulative_by_family', 'Llama', '2025-08-01'),
-    'qwen_family_2025_09': ('downloads_cumulative_by_family', 'Qwen', '2025-09-01'),
-    'llama_2025_09': ('downloads_cumulative_by_family', 'Llama', '2025-09-01'),
-    'gpt_oss_2026_03': ('downloads_cumulative_by_family', 'GPT-OSS', '2026-03-01'),
-    'mistral_2026_03': ('downloads_cumulative_by_family', 'Mistral', '2026-03-01'),
-    'gpt_oss_2026_05': ('downloads_cumulative_by_family', 'GPT-OSS', '2026-05-01'),
-    'mistral_2026_05': ('downloads_cumulative_by_family', 'Mistral', '2026-05-01'),
 } %}
-{% set crossings = {
-    'china_over_us': ('downloads_cumulative_by_region', 'china', 'us'),
-    'qwen_over_llama': ('downloads_cumulative_by_family', 'Qwen', 'Llama'),
-    'gpt_oss_over_mistral': ('downloads_cumulative_by_family', 'GPT-OSS', 'Mistral'),
-    'gpt_oss_over_mistral_monthly': ('downloads_by_family', 'GPT-OSS', 'Mistral'),
-} %}
+{#- the window in which NVIDIA is called the strongest new entrant -#}
+{% set window_from, window_to = on_day('2025-08-01'), on_day('2026-03-01') %}
+{#- what the monthly sums say beside the cumulative ones -#}
+{% set gpt_oss_in_months -%}
+    'In monthly downloads: ' || coalesce(
+        'first in ' || cast({{ yyyymm('gpt_oss_over_mistral_monthly_on') }} as {{ dbt.type_string() }})
+        || '.',
+        gpt_oss_over_mistral_monthly_why_none
+    )
+{%- endset %}
 
 with monthly as (
 
-    select * from {{ ref('int_monthly_values') }}
+    select
+        monthly_values.*,
+        level_errors.expected_error
+    from {{ ref('int_monthly_values') }} as monthly_values
+    left join {{ ref('int_claims_level_errors') }} as level_errors
+        on
+            monthly_values.metric = level_errors.metric
+            and monthly_values.month = level_errors.month
+            and monthly_values.key_value = level_errors.key_value
 
 ),
 
-crossovers as (
+crossings as (
 
-    select * from {{ ref('crossovers') }}
+    select * from {{ ref('int_claims_crossings') }}
 
 ),
 
-models as (
+entrants as (
 
-    select * from {{ ref('models') }}
+    select * from {{ ref('new_entrants_monthly') }}
 
 ),
 
@@ -65,6 +66,7 @@ levels as (
         {% for name, (metric, key_value, month) in levels.items() %}
             {{ monthly_value(metric, key_value, month) }} as {{ name }},
             {{ monthly_value(metric, key_value, month, 'coverage') }} as {{ name }}_coverage,
+            {{ monthly_value(metric, key_value, month, 'expected_error') }} as {{ name }}_error,
         {% endfor %}
         count(*) as values_known
     from monthly
@@ -74,42 +76,17 @@ levels as (
 first_crossings as (
 
     select
-        {% for name, (metric, leader, trailer) in crossings.items() %}
-            max(
-                case
-                    when
-                        metric = '{{ metric }}'
-                        and leader = '{{ leader }}'
-                        and trailer = '{{ trailer }}'
-                        then month
-                end
-            ) as {{ name }}_on,
-            max(
-                case
-                    when
-                        metric = '{{ metric }}'
-                        and leader = '{{ leader }}'
-                        and trailer = '{{ trailer }}'
-                        then coverage
-                end
-            ) as {{ name }}_coverage,
+        {% for pair in [
+            'china_over_us', 'qwen_over_llama', 'gpt_oss_over_mistral', 'gpt_oss_over_mistral_monthly'
+        ] %}
+            max(case when pair = '{{ pair }}' then crossed_on end) as {{ pair }}_on,
+            max(case when pair = '{{ pair }}' then coverage end) as {{ pair }}_coverage,
+            max(case when pair = '{{ pair }}' and is_contradicted then 1 else 0 end) = 1
+                as {{ pair }}_contradicted,
+            max(case when pair = '{{ pair }}' then why_none end) as {{ pair }}_why_none,
         {% endfor %}
-        count(*) as crossings_known
-    from crossovers
-    where occurrence = 1
-
-),
-
--- the coverage that stands for sums over organizations: the worst of the three regions'
-region_coverage as (
-
-    select
-        min(case when month = {{ on_day('2025-12-01') }} then coverage end) as coverage_2025_12,
-        min(case when month = {{ on_day('2026-02-01') }} then coverage end) as coverage_2026_02
-    from monthly
-    where
-        metric = 'downloads_by_region'
-        and key_value in ('us', 'china', 'eu')
+        count(*) as pairs_asked
+    from crossings
 
 ),
 
@@ -156,31 +133,69 @@ organization_sums as (
                 when month = {{ on_day('2025-12-01') }} and organization <> 'Qwen' then downloads
             end
         ) as others_2025_12,
-        sum(
-            case
-                when
-                    organization = 'NVIDIA'
-                    and month between {{ on_day('2025-08-01') }} and {{ on_day('2026-03-01') }}
-                    then downloads
-            end
-        ) as nvidia_window,
-        count(
-            case
-                when
-                    organization = 'NVIDIA'
-                    and month between {{ on_day('2025-08-01') }} and {{ on_day('2026-03-01') }}
-                    then downloads
-            end
-        ) as nvidia_months,
         min(
             case
                 when
-                    organization = 'NVIDIA'
-                    and month between {{ on_day('2025-08-01') }} and {{ on_day('2026-03-01') }}
-                    then coverage
+                    month = {{ on_day('2026-02-01') }}
+                    and (organization = 'Qwen' or place_without_qwen <= 8)
+                    then coalesce(coverage, 0)
             end
-        ) as nvidia_coverage
+        ) as coverage_2026_02,
+        -- of a sum over all organizations, what they have by what they should have
+        sum(case when month = {{ on_day('2025-12-01') }} then downloads end)
+        / nullif(
+            sum(
+                case
+                    when month = {{ on_day('2025-12-01') }} then downloads / nullif(coverage, 0)
+                end
+            ),
+            0
+        ) as coverage_2025_12
     from of_organizations
+
+),
+
+-- the strongest of the United States that came up in the window, NVIDIA apart
+us_entrants as (
+
+    select
+        organization,
+        downloads_since,
+        is_entrant,
+        coverage_since,
+        row_number() over (
+            order by
+                case when organization = 'NVIDIA' then 1 else 0 end asc,
+                case when is_entrant then 0 else 1 end asc,
+                downloads_since desc,
+                organization asc
+        ) as place_without_nvidia
+    from entrants
+    where
+        region = 'us'
+        and since = {{ window_from }}
+        and month = {{ window_to }}
+        and downloads_since is not null
+
+),
+
+entrant_ranks as (
+
+    select
+        max(case when organization = 'NVIDIA' then downloads_since end) as nvidia_window,
+        max(case when organization = 'NVIDIA' then coverage_since end) as nvidia_coverage,
+        max(case when organization = 'NVIDIA' and is_entrant then 1 else 0 end) = 1
+            as is_nvidia_entrant,
+        max(case when organization = 'NVIDIA' and not is_entrant then 1 else 0 end) = 1
+            as is_nvidia_established,
+        max(case when place_without_nvidia = 1 and is_entrant then organization end)
+            as rival,
+        max(case when place_without_nvidia = 1 and is_entrant then downloads_since end)
+            as rival_window,
+        -- of these nobody knows whether they came up or were there
+        max(case when organization <> 'NVIDIA' and is_entrant is null then downloads_since end)
+            as undecided_window
+    from us_entrants
 
 ),
 
@@ -190,7 +205,7 @@ region_ratios as (
     select
         china.month,
         china.value / nullif(us.value, 0) as china_to_us,
-        case when china.coverage <= us.coverage then china.coverage else us.coverage end as coverage
+        {{ least_if_all_known(['china.coverage', 'us.coverage']) }} as coverage
     from monthly as china
     inner join monthly as us
         on
@@ -220,10 +235,12 @@ eras as (
         ) as months_late_2025,
         min(
             case
-                when month between {{ on_day('2025-09-01') }} and {{ on_day('2025-12-01') }}
-                    then coverage
+                when
+                    month between {{ on_day('2024-01-01') }} and {{ on_day('2024-12-01') }}
+                    or month between {{ on_day('2025-09-01') }} and {{ on_day('2025-12-01') }}
+                    then coalesce(coverage, 0)
             end
-        ) as coverage_late_2025,
+        ) as coverage_of_eras,
         max(
             case
                 when month between {{ on_day('2024-01-01') }} and {{ on_day('2024-12-01') }}
@@ -240,29 +257,30 @@ eras as (
 
 ),
 
-tracked as (
-
-    select count(*) as tracked_models
-    from models
-    where tracked_list = 'core'
-
-),
-
 measures as (
 
     select
         levels.*,
         first_crossings.*,
-        region_coverage.*,
         organization_sums.*,
+        entrant_ranks.*,
         eras.*,
-        tracked.tracked_models,
-        least(
-            levels.china_2026_03_coverage, levels.us_2026_03_coverage, levels.eu_2026_03_coverage
-        ) as three_2026_03_coverage,
-        least(
-            levels.china_2025_03_coverage, levels.us_2025_03_coverage, levels.eu_2025_03_coverage
-        ) as three_2025_03_coverage,
+        {% for month in ['2025_03', '2025_08', '2026_03'] %}
+            {{ least_if_all_known([
+                'levels.china_' ~ month ~ '_coverage',
+                'levels.us_' ~ month ~ '_coverage',
+                'levels.eu_' ~ month ~ '_coverage',
+            ]) }} as three_{{ month }}_coverage,
+        {% endfor %}
+        {% for month in ['2025_03', '2026_03'] %}
+            (
+                levels.china_{{ month }} * levels.china_{{ month }}_error
+                + levels.us_{{ month }} * levels.us_{{ month }}_error
+                + levels.eu_{{ month }} * levels.eu_{{ month }}_error
+            )
+            / nullif(levels.china_{{ month }} + levels.us_{{ month }} + levels.eu_{{ month }}, 0)
+                as three_{{ month }}_error,
+        {% endfor %}
         levels.china_2026_03 + levels.us_2026_03 + levels.eu_2026_03 as three_2026_03,
         levels.china_2025_03 + levels.us_2025_03 + levels.eu_2025_03 as three_2025_03,
         case
@@ -272,59 +290,65 @@ measures as (
         end as farther_2025_08
     from levels
     cross join first_crossings
-    cross join region_coverage
     cross join organization_sums
+    cross join entrant_ranks
     cross join eras
-    cross join tracked
 
 )
 
 {{ claim('C01', yyyymm('china_over_us_on'), month='china_over_us_on',
     coverage='china_over_us_coverage',
-    contradicted='china_over_us_on is null and china_2025_07 is not null and us_2025_07 is not null'
-        ' and china_2025_08 is not null and us_2025_08 is not null',
+    comparable='china_over_us_on is not null or china_over_us_contradicted',
+    contradicted='china_over_us_contradicted',
     settings=downloads_settings(),
-    note="'First month of crossovers.'",
-    missing='China does not pass the United States in any month in which both totals are known.') }}
+    note="'First month of two neighbouring ones with both totals covered.'",
+    missing_note='china_over_us_why_none') }}
 union all
 {{ claim('C02', 'china_2026_03', month=on_day('2026-03-01'), coverage='china_2026_03_coverage',
+    error='china_2026_03_error',
     settings=downloads_settings(),
     note="'End of March 2026.'",
     missing='No total of China is known for the end of March 2026.') }}
 union all
 {{ claim('C03', 'us_2026_03', month=on_day('2026-03-01'), coverage='us_2026_03_coverage',
+    error='us_2026_03_error',
     settings=downloads_settings(),
     note="'End of March 2026; of it T5Gemma, which is Google: '
         || " ~ in_millions('t5gemma_2026_03') ~ " || '.'",
     missing='No total of the United States is known for the end of March 2026.') }}
 union all
 {{ claim('C04', 'eu_2026_03', month=on_day('2026-03-01'), coverage='eu_2026_03_coverage',
+    error='eu_2026_03_error',
     settings=downloads_settings(),
     note="'End of March 2026; regions as the registry has them.'",
     missing='No total of Europe is known for the end of March 2026.') }}
 union all
 {{ claim('C05', 'three_2026_03', month=on_day('2026-03-01'), coverage='three_2026_03_coverage',
+    error='three_2026_03_error',
     settings=downloads_settings(),
     note="'End of March 2026, three regions; with other '
         || " ~ in_millions('(three_2026_03 + other_2026_03)') ~ " || '.'",
     missing='The total of a region is not known for the end of March 2026.') }}
 union all
 {{ claim('C06', 'china_2026_03 / nullif(china_2025_03, 0)', month=on_day('2026-03-01'),
-    coverage='least(china_2026_03_coverage, china_2025_03_coverage)',
+    coverage=least_if_all_known(['china_2026_03_coverage', 'china_2025_03_coverage']),
+    error='china_2026_03_error + china_2025_03_error',
     settings=downloads_settings(),
     note="'From ' || " ~ in_millions('china_2025_03') ~ " || ' to '
         || " ~ in_millions('china_2026_03') ~ " || '.'",
     missing='A total of China is not known for the end of March 2025 or 2026.') }}
 union all
 {{ claim('C07', 'three_2026_03 / nullif(three_2025_03, 0)', month=on_day('2026-03-01'),
-    coverage='least(three_2026_03_coverage, three_2025_03_coverage)',
+    coverage=least_if_all_known(['three_2026_03_coverage', 'three_2025_03_coverage']),
+    error='three_2026_03_error + three_2025_03_error',
     settings=downloads_settings(),
     note="'Three regions, from ' || " ~ in_millions('three_2025_03')
         ~ " || ' to ' || " ~ in_millions('three_2026_03') ~ " || '.'",
     missing='The total of a region is not known for the end of March 2025 or 2026.') }}
 union all
 {{ claim('C08', 'farther_2025_08', month=on_day('2025-08-01'),
-    coverage='least(china_2025_08_coverage, us_2025_08_coverage, eu_2025_08_coverage)',
+    coverage='three_2025_08_coverage',
+    error='greatest(china_2025_08_error, us_2025_08_error)',
     contradicted='abs(eu_2025_08 - 100e6) > 50e6',
     settings=downloads_settings(),
     note="'End of August 2025, the one farther from the figure: China '
@@ -334,46 +358,55 @@ union all
 union all
 {{ claim('C09', yyyymm('qwen_over_llama_on'), month='qwen_over_llama_on',
     coverage='qwen_over_llama_coverage',
-    contradicted='qwen_over_llama_on is null and qwen_family_2025_08 is not null'
-        ' and llama_2025_08 is not null and qwen_family_2025_09 is not null'
-        ' and llama_2025_09 is not null',
+    comparable='qwen_over_llama_on is not null or qwen_over_llama_contradicted',
+    contradicted='qwen_over_llama_contradicted',
     settings=downloads_settings(),
-    note="'First month of crossovers, by family.'",
-    missing='Qwen does not pass Llama in any month in which both totals are known.') }}
+    note="'First month of two neighbouring ones with both totals covered, by family.'",
+    missing_note='qwen_over_llama_why_none') }}
 union all
 {{ claim('C10', 'qwen_2026_03', month=on_day('2026-03-01'), coverage='qwen_2026_03_coverage',
+    error='qwen_2026_03_error',
     settings=downloads_settings(),
     note="'End of March 2026, organization Qwen.'",
     missing='No total of Qwen is known for the end of March 2026.') }}
 union all
 {{ claim('C11', 'llama_2026_03', month=on_day('2026-03-01'), coverage='llama_2026_03_coverage',
+    error='llama_2026_03_error',
     settings=downloads_settings(),
     note="'End of March 2026, family Llama; the organization Meta '
         || " ~ in_millions('meta_2026_03') ~ " || '.'",
     missing='No total of Llama is known for the end of March 2026.') }}
 union all
 {{ claim('C12', 'qwen_2025_09', month=on_day('2025-09-01'), coverage='qwen_2025_09_coverage',
+    error='qwen_2025_09_error',
     settings=downloads_settings(),
     note="'End of September 2025, organization Qwen.'",
     missing='No total of Qwen is known for the end of September 2025.') }}
 union all
 {{ claim('C13', 'ai2_2026_03', month=on_day('2026-03-01'), coverage='ai2_2026_03_coverage',
+    error='ai2_2026_03_error',
     settings=downloads_settings(),
     note="'End of March 2026, organization Ai2; the family OLMo alone '
         || " ~ in_millions('olmo_2026_03') ~ " || '.'",
     missing='No total of Ai2 is known for the end of March 2026.') }}
 union all
 {{ claim('C14', 'granite_2026_03', month=on_day('2026-03-01'), coverage='granite_2026_03_coverage',
+    error='granite_2026_03_error',
     settings=downloads_settings(),
     note="'End of March 2026, family Granite; the organization IBM '
         || " ~ in_millions('ibm_2026_03') ~ " || '.'",
     missing='No total of Granite is known for the end of March 2026.') }}
 union all
-{{ claim('C15', 'case when nvidia_months = 8 then nvidia_window end', month=on_day('2026-03-01'),
-    coverage='nvidia_coverage',
+{{ claim('C15', 'nvidia_window', month=window_to, coverage='nvidia_coverage',
+    comparable='is_nvidia_established or rival_window > nvidia_window'
+        ' or (is_nvidia_entrant and coalesce(undecided_window, 0) <= nvidia_window)',
+    contradicted='is_nvidia_established or rival_window > nvidia_window',
     settings=downloads_settings(),
-    note="'Sum of the calendar months August 2025 to March 2026.'",
-    missing='NVIDIA is not measured in every month from August 2025 to March 2026.') }}
+    note="'Sum of the calendar months August 2025 to March 2026; the strongest other new entrant of"
+        " the United States, by fewer than " ~ var('entrant_max_downloads_before')
+        ~ " downloads before, is ' || coalesce(rival || ' with ' || "
+        ~ in_millions('rival_window') ~ ", 'not known') || '. The report does not say whom it calls new.'",
+    missing='NVIDIA is not measured in the months from August 2025 to March 2026.') }}
 union all
 {{ claim('C16', 'qwen_2026_02 / nullif(next_eight_2026_02, 0)', month=on_day('2026-02-01'),
     coverage='coverage_2026_02',
@@ -396,25 +429,17 @@ union all
     missing='The claim is older than the public counts.') }}
 union all
 {{ claim('C37', 'case when months_late_2025 = 4 then least_late_2025 end',
-    month=on_day('2025-12-01'), coverage='coverage_late_2025',
-    contradicted='most_2024 >= 1',
+    month=on_day('2025-12-01'), coverage='coverage_of_eras',
+    comparable='months_2024 = 12', contradicted='most_2024 >= 1',
     settings=downloads_settings(),
     note="'China by the United States, its least from September to"
-        " December 2025; of 2024, ' || " ~ in_words('months_2024', 0) ~ " || ' months are known.'",
+        " December 2025; of 2024, ' || " ~ in_words('months_2024', 0) ~ " || ' of 12 months are known, the most of them ' || " ~ in_words('most_2024') ~ " || '.'",
     missing='The totals are not known in every month from September to December 2025.') }}
 union all
 {{ claim('C38', yyyymm('gpt_oss_over_mistral_on'), month='gpt_oss_over_mistral_on',
     coverage='gpt_oss_over_mistral_coverage',
-    contradicted='gpt_oss_over_mistral_on is null and gpt_oss_2026_03 is not null'
-        ' and mistral_2026_03 is not null and gpt_oss_2026_05 is not null'
-        ' and mistral_2026_05 is not null',
+    comparable='gpt_oss_over_mistral_on is not null or gpt_oss_over_mistral_contradicted',
+    contradicted='gpt_oss_over_mistral_contradicted',
     settings=downloads_settings(),
-    note="'Cumulative, by family; in monthly downloads first '
-        || coalesce(cast(" ~ yyyymm('gpt_oss_over_mistral_monthly_on') ~ " as "
-        ~ dbt.type_string() ~ "), 'in no month') || '.'",
-    missing='GPT-OSS does not pass Mistral in any month in which both totals are known.') }}
-union all
-{{ claim('C48', 'tracked_models', note="''",
-    settings="'Models on the charted list of the newest registry held. '"
-        " || 'The report goes with one of February or March 2026 (1 481 and 1 617 rows).'",
-    missing='No registry is held.') }}
+    note="'Cumulative, by family. ' || " ~ gpt_oss_in_months,
+    missing_note="gpt_oss_over_mistral_why_none || ' ' || " ~ gpt_oss_in_months) }}

@@ -78,7 +78,13 @@ deepseek as (
         month,
         share,
         place,
-        row_number() over (order by abs(share - 0.756) asc, month asc) as nth
+        -- no date is stated, but the report's last month is March 2026
+        row_number() over (
+            order by
+                case when month <= {{ on_day('2026-03-01') }} then 0 else 1 end asc,
+                abs(share - 0.756) asc,
+                month asc
+        ) as nth
     from organizations
     where organization = 'DeepSeek'
 
@@ -87,8 +93,10 @@ deepseek as (
 deepseek_best as (
 
     select
-        max(case when nth = 1 then share end) as deepseek_nearest_share,
-        max(case when nth = 1 then month end) as deepseek_nearest_on,
+        max(case when nth = 1 and month <= {{ on_day('2026-03-01') }} then share end)
+            as deepseek_nearest_share,
+        max(case when nth = 1 and month <= {{ on_day('2026-03-01') }} then month end)
+            as deepseek_nearest_on,
         max(case when place = 1 then month end) as deepseek_last_first_on,
         count(
             case when place = 1 and month <= {{ on_day('2026-01-01') }} then 1 end
@@ -139,8 +147,8 @@ union all
 union all
 {{ claim('C34', 'deepseek_nearest_share', month='deepseek_nearest_on',
     settings="'By base. '",
-    note="'The claim has no date: the month that comes nearest, which proves only that there is one.'",
-    missing='No tokens of DeepSeek are held.') }}
+    note="'The claim has no date: the month up to March 2026 that comes nearest, which proves nothing.'",
+    missing='No tokens of DeepSeek are held for any month up to March 2026.') }}
 union all
 {{ claim('C35', 'cast(deepseek_months_first as double) / nullif(inference_months, 0)',
     settings="'By base. '",

@@ -103,7 +103,8 @@ select
     month,
     key_value,
     value,
-    coverage
+    coverage,
+    true as has_coverage
 from downloads
 where
     value is not null
@@ -115,7 +116,8 @@ select
     month,
     key_value,
     value,
-    cast(null as double) as coverage
+    cast(null as double) as coverage,
+    false as has_coverage
 from filled
 where
     key_value <> 'unknown'

@@ -31,37 +31,35 @@ flagged as (
 
 ),
 
--- of two months equally near the later
-neighbours as (
+-- the months a spike is held against (3.8): a window to both sides takes the trend out
+usual as (
 
     select
         flagged.model_id,
         flagged.month,
-        months.downloads,
-        row_number() over (
-            partition by flagged.model_id, flagged.month
-            order by
-                abs({{ dbt.datediff('flagged.month', 'months.month', 'month') }}) asc,
-                months.month desc
-        ) as nth
+        {{ quantile('months.downloads', 0.5) }} as typical_downloads
     from flagged
     inner join months
-        on flagged.model_id = months.model_id
-    where
-        not months.is_anomalous
-        and months.downloads is not null
+        on
+            flagged.model_id = months.model_id
+            and flagged.month <> months.month
+            and months.month >= {{ add_months('flagged.month', -3) }}
+            and months.month <= {{ add_months('flagged.month', 3) }}
+    where months.downloads is not null
+    group by flagged.model_id, flagged.month
+    having count(*) >= 3
 
 ),
 
-usual as (
+-- one fault of the Hub flags most models at once
+faults as (
 
     select
-        model_id,
         month,
-        {{ quantile('downloads', 0.5) }} as typical_downloads
-    from neighbours
-    where nth <= 3
-    group by model_id, month
+        count(*) as fault_models
+    from flagged
+    where anomaly_reason = 'hub_fault'
+    group by month
 
 ),
 
@@ -150,6 +148,8 @@ select
     flagged.downloads,
     cast(usual.typical_downloads as double) as typical_downloads,
     cast(flagged.downloads - usual.typical_downloads as double) as excess_downloads,
+    cast(flagged.downloads as double) / nullif(usual.typical_downloads, 0) as ratio,
+    cast(faults.fault_models as {{ dbt.type_int() }}) as fault_models,
     explained.cause as known_cause,
     explained.url as known_cause_url
 from flagged
@@ -159,6 +159,10 @@ left join usual
     on
         flagged.model_id = usual.model_id
         and flagged.month = usual.month
+left join faults
+    on
+        flagged.anomaly_reason = 'hub_fault'
+        and flagged.month = faults.month
 left join explained
     on
         flagged.model_id = explained.model_id

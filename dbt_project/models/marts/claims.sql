@@ -1,6 +1,6 @@
 -- What was published against what this warehouse measures, and the verdict by rule.
 
-{% set groups = ['downloads', 'models', 'derivatives', 'inference', 'ram'] %}
+{% set groups = ['downloads', 'models', 'derivatives', 'inference', 'ram', 'registry'] %}
 
 with published as (
 
@@ -18,6 +18,7 @@ measured as (
             coverage,
             is_comparable,
             is_contradicted,
+            expected_error,
             settings,
             note,
             missing
@@ -43,9 +44,9 @@ compared as (
             as measured_month,
         measured.coverage,
         coalesce(measured.is_contradicted, false) as is_contradicted,
-        -- sums of unequal coverage are not comparable (definitions 4.1)
-        coalesce(measured.is_comparable, false)
-        and coalesce(measured.coverage, 1) >= 0.95 as is_comparable,
+        coalesce(measured.is_comparable, false) as is_comparable,
+        case when measured.measured_value is not null then measured.expected_error end
+            as expected_error,
         measured.settings,
         measured.note,
         measured.missing,
@@ -70,7 +71,7 @@ compared as (
                             - floor(published.published_value / 100) * 100
                         )
                     )
-            when published.comparison = 'order'
+            when published.comparison in ('order', 'at_least')
                 then published.published_value - measured.measured_value
             else abs(measured.measured_value - published.published_value)
         end as distance,
@@ -92,9 +93,9 @@ judged as (
         case
             when compared.certainty = 'disputed' then 'disputed'
             when compared.comparison in ('wording', 'not_rebuildable') then 'not_measurable'
-            when compared.measured_value is null and compared.is_contradicted then 'differs'
-            when compared.measured_value is null or not compared.is_comparable then 'not_measurable'
+            when not compared.is_comparable then 'not_measurable'
             when compared.is_contradicted then 'differs'
+            when compared.measured_value is null then 'not_measurable'
             -- a bound must be exceeded; without a tolerance, equal is not enough
             when
                 compared.comparison = 'order'
@@ -124,16 +125,17 @@ select
     judged.tolerance,
     judged.tolerance_unit,
     judged.tolerance_reason,
+    judged.expected_error,
     judged.coverage,
     judged.verdict,
-    worlds.is_sample as is_synthetic_agreement,
+    worlds.is_sample and judged.verdict = 'reproduced' as is_synthetic_agreement,
     case
         when judged.measured_value is null
             then coalesce(trim(judged.missing || ' ' || judged.settings), 'Nothing measures it.')
         else
             case
                 when not judged.is_comparable
-                    then 'Not judged, because too little of it is measured. '
+                    then 'Not judged, because what is known does not decide it. '
                 when judged.is_contradicted
                     then 'A further part of the claim does not hold. '
                 else ''

@@ -1,5 +1,5 @@
 -- The sign of the difference of two keys, months without one left out: where it turns, one passes
--- the other.
+-- the other. Sums over what was measured also cross when only one of the two is measured better.
 
 with monthly as (
 
@@ -20,7 +20,9 @@ differing as (
         case
             when one.coverage is null or two.coverage < one.coverage then two.coverage
             else one.coverage
-        end as coverage
+        end as coverage,
+        not one.has_coverage
+        or coalesce(one.coverage >= 0.95 and two.coverage >= 0.95, false) as is_covered
     from monthly as one
     inner join monthly as two
         on
@@ -36,7 +38,9 @@ compared as (
     select
         differing.*,
         lag(differing.is_one_ahead) over earlier as was_one_ahead,
-        lag(differing.month) over earlier as previous_month
+        lag(differing.month) over earlier as previous_month,
+        lag(differing.coverage) over earlier as coverage_before,
+        lag(differing.is_covered) over earlier as was_covered
     from differing
     window earlier as (
         partition by differing.metric, differing.one_key, differing.two_key
@@ -55,7 +59,11 @@ turns as (
         previous_month,
         case when is_one_ahead then one_value else two_value end as leader_value,
         case when is_one_ahead then two_value else one_value end as trailer_value,
-        coverage
+        coverage,
+        coverage_before,
+        is_covered
+        and was_covered
+        and month = {{ next_month('previous_month') }} as is_comparable
     from compared
     where is_one_ahead <> was_one_ahead
 
@@ -73,5 +81,7 @@ select
     previous_month,
     leader_value,
     trailer_value,
-    coverage
+    coverage,
+    coverage_before,
+    is_comparable
 from turns

@@ -24,11 +24,7 @@ organizations as (
 
 thresholds as (
 
-    select 0 as min_downloads
-    union all
-    select 5 as min_downloads
-    union all
-    select 50 as min_downloads
+    {{ derivative_thresholds() }}
 
 ),
 
@@ -109,7 +105,7 @@ select
     totalled.base_country,
     cast(round(totalled.weight, 12) as double) as new_derivatives,
     cast(totalled.known_weight as double)
-    / nullif(cast(totalled.total_known_weight as double), 0) as share,
+    / nullif(cast(totalled.total_known_weight as double), 0) as share_known,
     cast(totalled.weight as double) / cast(totalled.total_weight as double) as share_all,
     coalesce(
         newest_reading.last_observed_on < {{ add_days(next_month('totalled.month'), 30) }}, true

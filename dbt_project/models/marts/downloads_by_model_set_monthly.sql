@@ -47,6 +47,7 @@ model_months as (
         region,
         downloads,
         downloads_cumulative,
+        is_anomalous,
         is_expected,
         reference_downloads
     from {{ ref('int_listed_model_months') }}
@@ -61,6 +62,10 @@ totals as (
         model_months.region,
         {{ next_month('model_months.month') }} <= {{ today() }} as is_closed,
         cast(sum(model_months.downloads) as {{ dbt.type_bigint() }}) as downloads,
+        cast(
+            sum(case when not model_months.is_anomalous then model_months.downloads end)
+            as {{ dbt.type_bigint() }}
+        ) as downloads_without_anomalies,
         -- at the end of the open month only the counters of models that are gone are known
         case
             when {{ next_month('model_months.month') }} <= {{ today() }}
@@ -114,6 +119,7 @@ built as (
         models_expected,
         cast(coalesce(reference_measured, 0) as double)
         / nullif(reference_expected, 0) as coverage,
+        downloads_without_anomalies,
         case
             when downloads is not null then null
             when not is_closed then 'month_open'
@@ -138,6 +144,7 @@ not_built as (
         cast(null as {{ dbt.type_int() }}) as models_measured,
         cast(null as {{ dbt.type_int() }}) as models_expected,
         cast(null as double) as coverage,
+        cast(null as {{ dbt.type_bigint() }}) as downloads_without_anomalies,
         'set_not_built' as null_reason
     from totals
     where

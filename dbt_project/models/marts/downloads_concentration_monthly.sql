@@ -17,6 +17,7 @@ with model_months as (
         case
             when {{ next_month('month') }} <= {{ today() }} then downloads_cumulative
         end as downloads_cumulative,
+        is_anomalous,
         is_expected,
         reference_downloads
     from {{ ref('int_downloads_model_months') }}
@@ -32,7 +33,9 @@ months as (
             coalesce(sum(case when downloads is not null then reference_downloads end), 0) as double
         ) / nullif(sum(case when is_expected then reference_downloads end), 0) as coverage,
         cast(count(case when is_expected then downloads_cumulative end) as double)
-        / nullif(count(case when is_expected then 1 end), 0) as coverage_cumulative
+        / nullif(count(case when is_expected then 1 end), 0) as coverage_cumulative,
+        count(case when is_anomalous and downloads is not null then 1 end) as anomalous,
+        count(case when is_anomalous then 1 end) as flagged
     from model_months
     group by month
 
@@ -44,14 +47,19 @@ measures as (
         month,
         'downloads' as measure,
         is_closed,
-        coverage
+        coverage,
+        anomalous > 0 as has_anomalies
     from months
     union all
     select
         month,
         'downloads_cumulative' as measure,
         is_closed,
-        coverage_cumulative as coverage
+        coverage_cumulative as coverage,
+        sum(flagged) over (
+            order by month
+            rows between unbounded preceding and current row
+        ) > 0 as has_anomalies
     from months
 
 ),
@@ -168,6 +176,7 @@ select
     concentration.top10 / concentration.total as top10_share,
     concentration.unattributed / concentration.total as share_unattributed,
     measures.coverage,
+    measures.has_anomalies,
     case
         when concentration.total is not null then null
         when not measures.is_closed then 'month_open'

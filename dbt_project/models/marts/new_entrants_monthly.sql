@@ -25,6 +25,7 @@ model_months as (
         model_months.region,
         model_months.downloads,
         model_months.downloads_cumulative,
+        model_months.is_anomalous,
         model_months.is_expected,
         model_months.reference_downloads,
         models.release_date
@@ -68,6 +69,9 @@ totals as (
         model_months.organization,
         {{ next_month('model_months.month') }} <= {{ today() }} as is_closed,
         sum(model_months.downloads) as downloads,
+        sum(
+            case when not model_months.is_anomalous then model_months.downloads end
+        ) as downloads_without_anomalies,
         case
             when
                 count(case
@@ -107,6 +111,11 @@ running as (
             order by totals.month
             rows between unbounded preceding and current row
         ) as downloads_since,
+        sum(totals.downloads_without_anomalies) over (
+            partition by totals.since, totals.organization
+            order by totals.month
+            rows between unbounded preceding and current row
+        ) as downloads_since_without_anomalies,
         sum(totals.downloads_new_models) over (
             partition by totals.since, totals.organization
             order by totals.month
@@ -137,7 +146,11 @@ entrants as (
         running.is_closed,
         running.models_expected,
         running.downloads,
+        running.downloads_without_anomalies,
         case when running.is_closed then running.downloads_since end as downloads_since,
+        case
+            when running.is_closed then running.downloads_since_without_anomalies
+        end as downloads_since_without_anomalies,
         case when running.is_closed then running.coverage_since end as coverage_since,
         running.downloads_new_models,
         case
@@ -158,11 +171,19 @@ entrants as (
 
 ),
 
+-- what is known is a lower bound: it can rule an organization out, but with too few counters not in
 judged as (
 
     select
         entrants.*,
-        entrants.downloads_before < {{ var('entrant_max_downloads_before') }} as is_entrant
+        case
+            when entrants.downloads_before >= {{ var('entrant_max_downloads_before') }} then false
+            -- NULL where every model was gone or none was there
+            when
+                entrants.downloads_before is not null
+                and coalesce(entrants.coverage_before, 1) >= 0.95
+                then true
+        end as is_entrant
     from entrants
 
 )
@@ -193,6 +214,11 @@ select
     end as rank_since,
     coverage_since,
     coverage_before,
+    cast(downloads_without_anomalies as {{ dbt.type_bigint() }}) as downloads_without_anomalies,
+    cast(
+        downloads_since_without_anomalies as {{ dbt.type_bigint() }}
+    ) as downloads_since_without_anomalies,
+    case when is_entrant is null then 'few_counters_before' end as is_entrant_null_reason,
     case
         when downloads is not null then null
         when not is_closed then 'month_open'

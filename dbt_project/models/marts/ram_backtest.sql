@@ -294,7 +294,13 @@ based as (
         max(case when filled.ram_band = 'all' then filled.models end) over same_question
             as models_all,
         max(case when filled.ram_band = 'all' then filled.in_top10 end) over same_question
-            as in_top10_all
+            as in_top10_all,
+        max(
+            case when filled.ram_band = 'all' then filled.models_out_of_sample end
+        ) over same_question as models_out_of_sample_all,
+        max(
+            case when filled.ram_band = 'all' then filled.in_top10_out_of_sample end
+        ) over same_question as in_top10_out_of_sample_all
     from filled
     window same_question as (
         partition by filled.baseline, filled.early_day, filled.later_day, filled.size_bucket
@@ -322,6 +328,21 @@ select
         as models_out_of_sample,
     case when is_frozen then cast(in_top10_out_of_sample as {{ dbt.type_int() }}) end
         as in_top10_out_of_sample,
+    {%- set outside = 'in_top10_out_of_sample', 'models_out_of_sample' %}
+    case
+        when is_telling and is_frozen
+            then in_top10_out_of_sample / cast(nullif(models_out_of_sample, 0) as double)
+    end as hit_rate_out_of_sample,
+    case
+        when is_telling and is_frozen then {{ wilson_bound(outside[0], outside[1], 'low') }}
+    end as hit_rate_out_of_sample_low,
+    case
+        when is_telling and is_frozen then {{ wilson_bound(outside[0], outside[1], 'high') }}
+    end as hit_rate_out_of_sample_high,
+    case
+        when is_telling and is_frozen
+            then in_top10_out_of_sample_all / cast(nullif(models_out_of_sample_all, 0) as double)
+    end as base_rate_out_of_sample,
     cast(models_not_measured_later as {{ dbt.type_int() }}) as models_not_measured_later,
     cast(class_models as {{ dbt.type_int() }}) as class_models,
     case

@@ -8,6 +8,9 @@ with as_tracked as (
         day,
         size_bucket,
         downloads_at_day,
+        downloads_low,
+        downloads_high,
+        gap_days,
         null_reason
     from {{ ref('int_ram_measurements') }}
     where is_newest
@@ -21,6 +24,9 @@ merged as (
         day,
         size_bucket,
         downloads_at_day,
+        downloads_low,
+        downloads_high,
+        gap_days,
         null_reason
     from {{ ref('int_ram_measurements_merged') }}
 
@@ -32,6 +38,8 @@ reference_scores as (
         model_id,
         day,
         ram,
+        ram_low,
+        ram_high,
         baseline_downloads
     from {{ ref('ram_scores') }}
     where baseline = 'tenth_rolling'
@@ -79,6 +87,9 @@ entries as (
         as_tracked.day,
         as_tracked.size_bucket,
         as_tracked.downloads_at_day,
+        as_tracked.downloads_low,
+        as_tracked.downloads_high,
+        as_tracked.gap_days,
         as_tracked.null_reason
     from as_tracked
     cross join variants
@@ -94,6 +105,9 @@ entries as (
         merged.day,
         merged.size_bucket,
         merged.downloads_at_day,
+        merged.downloads_low,
+        merged.downloads_high,
+        merged.gap_days,
         merged.null_reason
     from merged
 
@@ -142,8 +156,13 @@ scored as (
         entries.downloads_at_day,
         baselines.downloads as baseline_downloads,
         entries.downloads_at_day / nullif(baselines.downloads, 0) as ram,
+        entries.downloads_low / nullif(baselines.downloads, 0) as ram_low,
+        entries.downloads_high / nullif(baselines.downloads, 0) as ram_high,
+        entries.gap_days,
         reference_scores.baseline_downloads as baseline_downloads_reference,
         reference_scores.ram as ram_reference,
+        reference_scores.ram_low as ram_reference_low,
+        reference_scores.ram_high as ram_reference_high,
         coalesce(baselines.pool_size, 0) as pool_size,
         case
             when entries.model_id is not null then entries.null_reason
@@ -176,10 +195,23 @@ select
     downloads_at_day,
     baseline_downloads,
     ram,
+    ram_low,
+    ram_high,
+    gap_days,
     baseline_downloads_reference,
     ram_reference,
+    ram_reference_low,
+    ram_reference_high,
     ram / nullif(ram_reference, 0) as ratio,
     (ram >= 1) <> (ram_reference >= 1) as crosses_one,
+    case
+        when ram is not null and ram_reference is not null
+            then coalesce(
+                (ram_low >= 1 and ram_reference_high < 1)
+                or (ram_high < 1 and ram_reference_low >= 1),
+                false
+            )
+    end as crosses_one_surely,
     cast(pool_size as {{ dbt.type_int() }}) as pool_size,
     case
         when null_reason is not null then null_reason
