@@ -266,7 +266,7 @@
       const spec = {
         title: {
           text: settings.is_synthetic ? `[Synthetic] ${title}` : title,
-          subtitle: [".question", ".marks", ...(isLong ? [".definition"] : []), ".provenance"]
+          subtitle: [".question", "figcaption .marks", ...(isLong ? [".definition"] : []), ".provenance"]
             .map(text).filter(Boolean).flatMap((said) => wrapped(said)),
         },
         params: [{ name: "focus", value: this.focus }],

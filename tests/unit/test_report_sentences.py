@@ -85,6 +85,17 @@ def test_shares_of_few_derivatives_are_marked_and_not_told(shown_of):
         assert "%" not in told
 
 
+def test_one_month_of_enough_derivatives_has_no_peak(shown_of):
+    few = (
+        "update marts.derivatives_by_family_monthly set new_derivatives = new_derivatives / 10"
+        " where month {of} '2025-10-01'"
+    )
+    told = shown_of(few.format(of="<>"), "derivatives_by_family")["sentence"]
+    assert "the 75 new derivatives of October 2025" in told
+    assert "any month" not in told
+    assert "any month" in shown_of(few.format(of="="), "derivatives_by_family")["sentence"]
+
+
 def test_a_crossing_of_few_derivatives_is_none(shown_of):
     crossing = (
         "insert into marts.crossovers by name select 'derivatives_share_by_region' as metric, 'us' as leader,"

@@ -183,13 +183,17 @@ def _tell_by_family(rows: Sequence[Row]) -> str:
         return _too_few(rows)
     last = _last_final(held)
     now = [row for row in held if row["month"] == last]
-    peak = max(held, key=lambda row: row["share"])
-    return (
+    told = (
         f"Most built on by the {words.count(now[0]['known'])} new derivatives of {words.month(last)} with a"
-        f" known base: {leaders([(row['family'], row['share']) for row in now])}. The largest share of any"
-        f" month is {peak['family']}'s {words.percent(peak['share'])} of the"
-        f" {words.count(peak['known'])} of {words.month(peak['month'])}."
+        f" known base: {leaders([(row['family'], row['share']) for row in now])}."
     )
+    if len({row["month"] for row in held}) > 1:
+        peak = max(held, key=lambda row: row["share"])
+        told += (
+            f" The largest share of any month is {peak['family']}'s {words.percent(peak['share'])} of the"
+            f" {words.count(peak['known'])} of {words.month(peak['month'])}."
+        )
+    return told
 
 
 DERIVATIVES_BY_FAMILY = Figure(
