@@ -46,13 +46,15 @@ DARK = {
 }
 """What each colour becomes on a dark background."""
 
-DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3))
+DASHES: tuple[tuple[int, ...], ...] = (
+    (1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12, 3), (1, 4), (4, 2, 1, 2, 1, 2), (12, 3, 4, 3)
+)  # fmt: skip
 """A second channel for the keys after the palette's last."""
 
 REGION_COLORS = {"china": VERMILION, "us": BLUE, "eu": GREEN, "other": PURPLE, "unknown": GREY}
 SIZE_COLORS = ("#cfe1f2", "#a6cbe8", "#74afd8", "#4490c2", "#2171a8", "#115288", "#08305c", GREY)
 """Light to dark by size, the last for an unknown size: told apart by their outlines, which are grey."""
-OUTLINE = {"stroke": GREY, "strokeWidth": 0.7}
+OUTLINE: dict[str, Any] = {"stroke": GREY, "strokeWidth": 0.7}
 
 ROWS = alt.NamedData("rows")
 HEIGHT = 300
@@ -174,6 +176,10 @@ def _over(layers: Sequence[Any], height: int) -> alt.LayerChart:
     return chart.properties(height=height, width="container")
 
 
+def _rule(at: float) -> Any:
+    return alt.Chart(alt.InlineData(values=[{"at": at}])).mark_rule(strokeDash=[4, 4], color=GREY)
+
+
 def lines(
     y: alt.Y,
     key: str,
@@ -209,11 +215,7 @@ def lines(
     base = base.encode(x=x or months(), color=colors(key, styles, is_line=True))
     layers: list[Any] = []
     if rule is not None:
-        layers.append(
-            alt.Chart(alt.InlineData(values=[{"at": rule}]))
-            .mark_rule(strokeDash=[4, 4], color=GREY)
-            .encode(y=alt.Y(field="at", type="quantitative"))
-        )
+        layers.append(_rule(rule).encode(y=alt.Y(field="at", type="quantitative")))
     if band is not None:
         layers.append(
             base.mark_area(opacity=0.15, line=False).encode(
@@ -226,7 +228,7 @@ def lines(
         )
     )
     if x is None:
-        layers.append(_alone(base, y.to_dict()["field"], key).encode(y=y, opacity=dimmed(key)))
+        layers.append(_alone(base, str(y["field"]), key).encode(y=y, opacity=dimmed(key)))
     if mark is not None:
         layers.append(
             base.transform_filter(f"isValid(datum[{_text(mark)}])")
@@ -266,14 +268,11 @@ def lines(
 
 def _alone(base: Any, name: str, key: str) -> Any:
     """Points for values whose months before and after have none: no line leads to them."""
-    order = [alt.SortField(field="month")]
     around = base.transform_window(
-        [
-            alt.WindowFieldDef(op="lag", field=name, **{"as": "before"}),
-            alt.WindowFieldDef(op="lead", field=name, **{"as": "after"}),
-        ],
+        before=f"lag({name})",
+        after=f"lead({name})",
         groupby=[key],
-        sort=order,
+        sort=[alt.SortField(field="month")],
     )
     alone = f"isValid(datum[{_text(name)}]) && !isValid(datum.before) && !isValid(datum.after)"
     return around.transform_filter(alone).mark_point(size=24, filled=True, opacity=1)
@@ -349,10 +348,11 @@ def bars(
     *,
     where: Sequence[tuple[str, Any]] = (),
     mark: str | None = None,
+    text: str | None = None,
 ) -> alt.LayerChart:
     """A horizontal bar for each row, stacked where several share one of the ``lines``.
 
-    ``mark`` flags a row with a diamond.
+    ``mark`` flags a row with a diamond; ``text``, a column of counts, is written right of its bar.
     """
     base = chosen(alt.Chart(ROWS), where).encode(y=y)
     layers: list[Any] = [
@@ -364,6 +364,16 @@ def bars(
             .mark_point(shape="diamond", filled=True, fill="white", size=55, stroke=GREY)
             .encode(x=x)
         )
+    if text is not None:
+        said = f"replace(format(datum[{_text(text)}], '.3~s'), 'G', 'B')"
+        # Left of a bar that points to the left are the rows' names.
+        for holds, place in ((">= 0", x), ("< 0", alt.X(datum=0, type="quantitative"))):
+            layers.append(
+                base.transform_filter(f"datum[{_text(text)}] {holds}")
+                .transform_calculate("said", said)
+                .mark_text(align="left", dx=4, fontSize=11, color=GREY)
+                .encode(x=place, text=alt.Text(field="said", type="nominal"), opacity=dimmed(key))
+            )
     return _over(layers, 21 * lines)
 
 
@@ -389,11 +399,7 @@ def dots(
     base = chosen(alt.Chart(ROWS), where).encode(y=y)
     layers: list[Any] = []
     if rule is not None:
-        layers.append(
-            alt.Chart(alt.InlineData(values=[{"at": rule}]))
-            .mark_rule(strokeDash=[4, 4], color=GREY)
-            .encode(x=alt.X(field="at", type="quantitative"))
-        )
+        layers.append(_rule(rule).encode(x=alt.X(field="at", type="quantitative")))
     if bounds is not None:
         layers.append(
             base.mark_rule(strokeWidth=2, opacity=0.5).encode(

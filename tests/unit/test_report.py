@@ -435,3 +435,11 @@ def test_a_month_alone_is_a_point(shown):
     [window] = [step for step in alone["transform"] if "window" in step]
     assert [part["op"] for part in window["window"]] == ["lag", "lead"]
     assert window["groupby"] == ["region"]
+
+
+def test_bars_of_anomalies_bear_their_values(shown):
+    data = json.loads(shown(BY_ID["anomalies"])["data"])
+    texts = [layer for layer in data["panels"][0]["spec"]["layer"] if layer["mark"]["type"] == "text"]
+    # Bars to the right and to the left.
+    assert len(texts) == 2
+    assert all("excess_downloads" in str(layer["transform"]) for layer in texts)

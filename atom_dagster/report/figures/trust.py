@@ -118,7 +118,12 @@ def _draw_anomalies(rows: Sequence[Row], styles: Styler) -> Drawing:
     names = [*_REASONS, *((key, key.replace("_", " ")) for key in sorted(present - known.keys()))]
     shown = charts.series([(key, name) for key, name in names if key in present])
     x = charts.across("excess_downloads", "downloads above what is typical", "count")
-    chart = charts.bars(len(rows), x, charts.rows_axis("label"), "anomaly_reason", shown, _ANOMALY_COLUMNS)
+    # The month first: a long name is cut at its end.
+    month_first = "replace(datum.label, regexp('^(?:.*/)?(.*), ([0-9]{4}-[0-9]{2})$'), '$2 $1')"
+    y = alt.Y(
+        field="label", type="nominal", sort=None, axis=alt.Axis(title=None, labelExpr=month_first, grid=False)
+    )
+    chart = charts.bars(len(rows), x, y, "anomaly_reason", shown, _ANOMALY_COLUMNS, text="excess_downloads")
     return Drawing([Panel(chart)], shown)
 
 
