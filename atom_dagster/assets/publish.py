@@ -420,6 +420,8 @@ def publish_asset(upstream: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
                 f" where schema_name = '{PUBLISHED_SCHEMA}' order by 1"
             ).fetchall()
         context.log.info(f"Published {build.build_id}.")
+        for figure, fault in pages[0].faults.items():
+            context.log.warning(f"The report's figure {figure} could not be made: {fault}")
         yield dg.MaterializeResult(
             metadata={
                 "build_id": build.build_id,
@@ -431,6 +433,9 @@ def publish_asset(upstream: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
                 "figures": pages[0].drawn,
                 "figures_empty": dg.MetadataValue.md(
                     markdown_table(["figure", "why it has no data"], pages[0].empty.items())
+                ),
+                "figures_at_fault": dg.MetadataValue.md(
+                    markdown_table(["figure", "what went wrong"], pages[0].faults.items())
                 ),
                 "dagster/row_count": sum(rows for _, rows in counts),
                 "tables": dg.MetadataValue.md(markdown_table(["table", "rows"], counts)),

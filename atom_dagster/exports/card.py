@@ -70,11 +70,8 @@ def _sections(folder: Path, contents: Contents, files: Mapping[str, Path]) -> It
             "> **Synthetic.** Every number here is simulated and none was measured. Agreement with published"
             " figures proves the machinery, not the figures. Do not cite them as measurements."
         )
-    if str(build["world"]).startswith("recorded"):
-        yield (
-            "> Computed from answers that somebody recorded. They hold what was recorded and no more: read"
-            " `coverage` before you compare."
-        )
+    if contents.caveat:
+        yield f"> {contents.caveat}"
     yield (
         "Who builds the open language models people use, and how fast that changes: downloads on the Hugging"
         " Face Hub, models derived from other models, and tokens on OpenRouter, by organization, country,"

@@ -119,6 +119,8 @@ ORIGINS: Mapping[str, Origin] = {
     "registry": Origin("ATOM's tracked models", "https://github.com/Interconnects-AI/tracked-models", APACHE),
 }
 """What is known of the sources that ``meta.pulls`` names."""
+RANKINGS = frozenset({"openrouter_rankings", "openrouter_export"})
+"""The sources that tokens come from."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,16 @@ class Contents:
         return f"ATOM on Dagster, {self.build['world']} world{kind}"
 
     @property
+    def caveat(self) -> str | None:
+        """What a reader must know before any number of a world that is a selection; None of the others."""
+        if not str(self.build["world"]).startswith("recorded"):
+            return None
+        return (
+            "Computed from answers that somebody recorded. They hold what was recorded and no more: read"
+            " `coverage` before you compare."
+        )
+
+    @property
     def licences(self) -> tuple[Licence, ...]:
         """The terms that hold for these rows, each once. What is simulated is this project's own."""
         if self.is_synthetic:
@@ -162,8 +174,7 @@ class Contents:
     @property
     def attribution(self) -> str | None:
         """How OpenRouter wants its tokens to be cited; None without any of them."""
-        names = {"openrouter_rankings", "openrouter_export"}
-        as_of = max((source.as_of for source in self.sources if source.name in names), default=None)
+        as_of = max((source.as_of for source in self.sources if source.name in RANKINGS), default=None)
         if as_of is None or self.is_synthetic:
             return None
         return f"Source: OpenRouter (openrouter.ai/rankings), as of {as_of.isoformat(timespec='seconds')}Z."

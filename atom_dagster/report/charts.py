@@ -10,6 +10,7 @@ give the same page: ``focus`` holds the key the reader picked, or an empty text.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,10 +20,10 @@ import altair as alt
 from atom_dagster.report.figure import Column, Style
 from atom_dagster.report.words import REGIONS
 
-# Okabe and Ito's palette, told apart with any colour vision. Its yellow and sky blue are too faint on
-# white for a line, hence the darker two.
-BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
-AMBER, SKY, WINE, GREY = "#b58900", "#56b4e9", "#882255", "#7a7a7a"
+# After Okabe and Ito's palette, told apart with any colour vision. Its yellow, sky blue and purple are too
+# faint on white for a line (a contrast below 3), hence darker ones.
+BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#c0699a"
+AMBER, SKY, WINE, GREY = "#a97f00", "#2d94c9", "#882255", "#7a7a7a"
 PALETTE = (VERMILION, BLUE, GREEN, PURPLE, AMBER, SKY, WINE, "#444444")
 DARK = {
     BLUE: "#4ea8de",
@@ -45,12 +46,15 @@ DARK = {
 }
 """What each colour becomes on a dark background."""
 
-DASHES: tuple[tuple[int, ...], ...] = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3))
+DASHES: tuple[tuple[int, ...], ...] = (
+    (1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (12, 3), (1, 4), (4, 2, 1, 2, 1, 2), (12, 3, 4, 3)
+)  # fmt: skip
 """A second channel for the keys after the palette's last."""
 
 REGION_COLORS = {"china": VERMILION, "us": BLUE, "eu": GREEN, "other": PURPLE, "unknown": GREY}
 SIZE_COLORS = ("#cfe1f2", "#a6cbe8", "#74afd8", "#4490c2", "#2171a8", "#115288", "#08305c", GREY)
-"""Light to dark by size; the last is for an unknown size."""
+"""Light to dark by size, the last for an unknown size: told apart by their outlines, which are grey."""
+OUTLINE: dict[str, Any] = {"stroke": GREY, "strokeWidth": 0.7}
 
 ROWS = alt.NamedData("rows")
 HEIGHT = 300
@@ -137,7 +141,7 @@ def legend(styles: Sequence[Style], *, is_line: bool = False) -> alt.Legend:
 
 def _text(value: str) -> str:
     """A string literal of Vega's expression language."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", " ") + "'"
+    return json.dumps(value)
 
 
 def dashes(key: str, styles: Sequence[Style]) -> alt.StrokeDash:
@@ -172,6 +176,10 @@ def _over(layers: Sequence[Any], height: int) -> alt.LayerChart:
     return chart.properties(height=height, width="container")
 
 
+def _rule(at: float) -> Any:
+    return alt.Chart(alt.InlineData(values=[{"at": at}])).mark_rule(strokeDash=[4, 4], color=GREY)
+
+
 def lines(
     y: alt.Y,
     key: str,
@@ -194,8 +202,8 @@ def lines(
         styles: How each key looks; others are left out.
         columns: What the tooltip says.
         where: Column and value pairs a row must have.
-        mark: Column that is ``anomaly``, ``low_coverage``, ``missing_days`` or ``provisional`` where a point
-            needs a mark.
+        mark: Column that is ``anomaly``, ``low_coverage``, ``missing_days``, ``few`` or ``provisional`` where
+            a point needs a mark.
         without: Column of the value without anomalies; drawn as a cross where ``mark`` is ``anomaly``.
         x: Another horizontal axis.
         band: Columns of a lower and an upper bound.
@@ -207,11 +215,7 @@ def lines(
     base = base.encode(x=x or months(), color=colors(key, styles, is_line=True))
     layers: list[Any] = []
     if rule is not None:
-        layers.append(
-            alt.Chart(alt.InlineData(values=[{"at": rule}]))
-            .mark_rule(strokeDash=[4, 4], color=GREY)
-            .encode(y=alt.Y(field="at", type="quantitative"))
-        )
+        layers.append(_rule(rule).encode(y=alt.Y(field="at", type="quantitative")))
     if band is not None:
         layers.append(
             base.mark_area(opacity=0.15, line=False).encode(
@@ -219,11 +223,12 @@ def lines(
             )
         )
     layers.append(
-        # The points show a month whose neighbours are missing; on the line they vanish.
-        base.mark_line(
-            strokeWidth=2, strokeJoin="round", point=alt.OverlayMarkDef(size=5, strokeWidth=0)
-        ).encode(y=y, strokeDash=dashes(key, styles), opacity=dimmed(key))
+        base.mark_line(strokeWidth=2, strokeJoin="round").encode(
+            y=y, strokeDash=dashes(key, styles), opacity=dimmed(key)
+        )
     )
+    if x is None:
+        layers.append(_alone(base, str(y["field"]), key).encode(y=y, opacity=dimmed(key)))
     if mark is not None:
         layers.append(
             base.transform_filter(f"isValid(datum[{_text(mark)}])")
@@ -235,8 +240,8 @@ def lines(
                     field=mark,
                     type="nominal",
                     scale=alt.Scale(
-                        domain=["anomaly", "low_coverage", "missing_days", "provisional"],
-                        range=["diamond", "circle", "circle", "triangle-up"],
+                        domain=["anomaly", "low_coverage", "missing_days", "few", "provisional"],
+                        range=["diamond", "circle", "circle", "square", "triangle-up"],
                     ),
                     legend=None,
                 ),
@@ -261,6 +266,18 @@ def lines(
     return _over(layers, height)
 
 
+def _alone(base: Any, name: str, key: str) -> Any:
+    """Points for values whose months before and after have none: no line leads to them."""
+    around = base.transform_window(
+        before=f"lag({name})",
+        after=f"lead({name})",
+        groupby=[key],
+        sort=[alt.SortField(field="month")],
+    )
+    alone = f"isValid(datum[{_text(name)}]) && !isValid(datum.before) && !isValid(datum.after)"
+    return around.transform_filter(alone).mark_point(size=24, filled=True, opacity=1)
+
+
 def stacked(
     y: alt.Y,
     key: str,
@@ -279,7 +296,7 @@ def stacked(
         alt.Chart(ROWS)
         .transform_filter(alt.FieldOneOfPredicate(field=key, oneOf=[style.key for style in styles]))
         .transform_calculate("place", f"indexof([{order}], datum[{_text(key)}])")
-        .mark_bar(width=alt.RelativeBandSize(0.92))
+        .mark_bar(width=alt.RelativeBandSize(0.92), **OUTLINE)
         .encode(
             x=months(),
             y=y.stack("zero").scale(domain=[0, 1]),
@@ -331,10 +348,11 @@ def bars(
     *,
     where: Sequence[tuple[str, Any]] = (),
     mark: str | None = None,
+    text: str | None = None,
 ) -> alt.LayerChart:
     """A horizontal bar for each row, stacked where several share one of the ``lines``.
 
-    ``mark`` flags a row with a diamond.
+    ``mark`` flags a row with a diamond; ``text``, a column of counts, is written right of its bar.
     """
     base = chosen(alt.Chart(ROWS), where).encode(y=y)
     layers: list[Any] = [
@@ -346,6 +364,16 @@ def bars(
             .mark_point(shape="diamond", filled=True, fill="white", size=55, stroke=GREY)
             .encode(x=x)
         )
+    if text is not None:
+        said = f"replace(format(datum[{_text(text)}], '.3~s'), 'G', 'B')"
+        # Left of a bar that points to the left are the rows' names.
+        for holds, place in ((">= 0", x), ("< 0", alt.X(datum=0, type="quantitative"))):
+            layers.append(
+                base.transform_filter(f"datum[{_text(text)}] {holds}")
+                .transform_calculate("said", said)
+                .mark_text(align="left", dx=4, fontSize=11, color=GREY)
+                .encode(x=place, text=alt.Text(field="said", type="nominal"), opacity=dimmed(key))
+            )
     return _over(layers, 21 * lines)
 
 
@@ -371,11 +399,7 @@ def dots(
     base = chosen(alt.Chart(ROWS), where).encode(y=y)
     layers: list[Any] = []
     if rule is not None:
-        layers.append(
-            alt.Chart(alt.InlineData(values=[{"at": rule}]))
-            .mark_rule(strokeDash=[4, 4], color=GREY)
-            .encode(x=alt.X(field="at", type="quantitative"))
-        )
+        layers.append(_rule(rule).encode(x=alt.X(field="at", type="quantitative")))
     if bounds is not None:
         layers.append(
             base.mark_rule(strokeWidth=2, opacity=0.5).encode(
@@ -439,7 +463,7 @@ def heat(
         .encode(x=x, y=y)
     )
     layers: list[Any] = [
-        base.mark_rect(stroke="white", strokeWidth=1, strokeOpacity=0.6).encode(
+        base.mark_rect(**OUTLINE).encode(
             color=colors("step", styles), opacity=dimmed("step"), tooltip=tooltip(columns)
         ),
         base.mark_text(fontSize=11, color="#111111").encode(text=alt.Text(field="said", type="nominal")),

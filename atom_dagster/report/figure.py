@@ -69,10 +69,18 @@ class Facts:
     versions: Mapping[str, str]
     model_set: str
     """The models the download aggregates and RAM cover, in words."""
+    everyone: str
+    """The models the derivatives cover, in words."""
     cut_off: Mapping[str, str]
     """Newest data by ``Figure.source``, in words; a source that is missing has no entry."""
     has_counters: bool
     """Whether any reading holds an all-time counter; without one nothing cumulative can be known."""
+    attribution: str | None
+    """How a source wants its numbers to be cited; None without it, and where they are simulated."""
+    caveat: str | None
+    """What the reader must know of this world's data before any number; None without it."""
+    licences: Sequence[str]
+    """Each source with its terms; none where everything is simulated."""
     rules: int
     warnings: Sequence[tuple[str, str]]
     """Name and description of every rule that does not hold."""
@@ -97,7 +105,7 @@ class Figure:
     definition: str
     """How its numbers are computed, for a reader who knows nothing of this project."""
     model_set: str
-    """Which models it covers; ``{core}`` stands for ``Facts.model_set``."""
+    """Which models it covers; ``{core}`` stands for ``Facts.model_set``, ``{everyone}`` for its own."""
     source: Literal["hub", "openrouter"]
     columns: Sequence[Column]
     sql: str
@@ -113,6 +121,14 @@ class Figure:
     """Whether the reader may switch the vertical axis between linear and logarithmic."""
     is_table_open: bool = False
     """Whether the table is shown at once, because it is the figure's substance."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns that name a row of the table: the first that hold no measure, two at most."""
+        places = [column.kind in {"text", "month", "day"} for column in self.columns]
+        first = places.index(True)
+        end = places.index(False, first)
+        return tuple(column.name for column in self.columns[first : min(end, first + 2)])
 
     @property
     def marts(self) -> tuple[str, ...]:

@@ -187,7 +187,7 @@
         const tone = swap[color] || color;
         const mark = document.createElementNS("http://www.w3.org/2000/svg", "path");
         const attributes = shape
-          ? { d: SYMBOLS[shape], fill: tone, transform: "translate(11 5)" }
+          ? { d: SYMBOLS[shape], fill: tone, stroke: "currentColor", "stroke-width": .6, transform: "translate(11 5)" }
           : { d: "M0,5H22", stroke: tone, "stroke-width": 4, "stroke-dasharray": dash[1] ? dash.join(" ") : "none" };
         for (const [name, value] of Object.entries(attributes)) mark.setAttribute(name, String(value));
         svg.append(mark);
@@ -210,7 +210,7 @@
 
     fillTable() {
       const place = this.article.querySelector(".table .scroll");
-      if (place.firstChild) return;
+      if (!place || place.firstChild) return;
       const { columns, cells, length } = this.data;
       const table = document.createElement("table");
       table.createCaption().textContent = this.article.querySelector(".question").textContent;
@@ -226,7 +226,12 @@
       const body = table.createTBody();
       for (let row = 0; row < length; row += 1) {
         const line = body.insertRow();
-        columns.forEach((column, at) => fillCell(line.insertCell(), column.kind, cells[at][row]));
+        columns.forEach((column, at) => {
+          const cell = document.createElement(column.is_key ? "th" : "td");
+          if (column.is_key) cell.scope = "row";
+          line.append(cell);
+          fillCell(cell, column.kind, cells[at][row]);
+        });
       }
       place.append(table);
     }
@@ -245,10 +250,10 @@
       return lines.map((line) => line.map(quoted).join(",")).join("\r\n") + "\r\n";
     }
 
-    /** All panels as one picture in the light theme, with title, source and legends: whoever meets it alone
-        must see what it shows and whether it is synthetic. */
-    picture() {
-      const text = (selector) => this.article.querySelector(selector).textContent.trim();
+    /** All panels as one picture in the light theme, with title, source, marks and legends: whoever meets it
+        alone must see what it shows and whether it is synthetic. `isLong` adds the definition. */
+    picture(isLong) {
+      const text = (selector) => this.article.querySelector(selector)?.textContent.trim() || "";
       const many = this.data.panels.length > 1;
       const width = many ? Math.round((EXPORT_WIDTH - 110) / 2) : EXPORT_WIDTH - 60;
       const datasets = Object.assign({}, ...this.data.panels.map(({ spec }) => spec.datasets || {}));
@@ -261,7 +266,8 @@
       const spec = {
         title: {
           text: settings.is_synthetic ? `[Synthetic] ${title}` : title,
-          subtitle: [...wrapped(text(".question")), ...wrapped(text(".provenance"))],
+          subtitle: [".question", "figcaption .marks", ...(isLong ? [".definition"] : []), ".provenance"]
+            .map(text).filter(Boolean).flatMap((said) => wrapped(said)),
         },
         params: [{ name: "focus", value: this.focus }],
         concat: panels,
@@ -277,7 +283,7 @@
     async save(kind) {
       const name = `atom_${settings.world}_${this.id}_${settings.build}.${kind}`.replaceAll(/[^\w.-]+/g, "-");
       if (kind === "csv") return download(name, new Blob([this.csv()], { type: "text/csv;charset=utf-8" }));
-      const chart = await this.picture();
+      const chart = await this.picture(kind === "svg");
       try {
         if (kind === "svg") {
           return download(name, new Blob([await chart.view.toSVG()], { type: "image/svg+xml;charset=utf-8" }));
@@ -376,29 +382,57 @@
   const waiting = new Set(figures);
   let drawn = 0;
 
+  /** One chart's fault is told in its place, and keeps no other from being drawn. */
+  function failed(figure, error) {
+    console.error(figure.id, error);
+    for (const element of figure.charts) {
+      if (element.querySelector("svg")) continue;
+      const said = document.createElement("p");
+      said.className = "gap";
+      said.textContent = "This chart could not be drawn here; the table below holds its numbers.";
+      element.replaceChildren(said);
+      element.style.minHeight = "0";
+    }
+  }
+
+  const redrawn = (figure) => figure.draw().catch((error) => failed(figure, error));
+
   async function ensure(figure) {
     if (!waiting.delete(figure)) return;
-    if (figure.article.querySelector("details.table").open) figure.fillTable();
-    await figure.draw();
+    try {
+      if (figure.article.querySelector("details.table")?.open) figure.fillTable();
+      await figure.draw();
+    } catch (error) {
+      failed(figure, error);
+    }
     drawn += 1;
     if (drawn === figures.length) document.documentElement.dataset.report = "drawn";
   }
 
   function redraw() {
-    for (const figure of figures) if (!waiting.has(figure)) figure.draw();
+    for (const figure of figures) if (!waiting.has(figure)) redrawn(figure);
   }
 
   for (const figure of figures) {
     const { article } = figure;
-    article.querySelector("details.table").addEventListener("toggle", () => figure.fillTable());
+    article.querySelector("details.table")?.addEventListener("toggle", () => figure.fillTable());
     for (const button of article.querySelectorAll("[data-save]")) {
-      button.addEventListener("click", () => figure.save(button.dataset.save));
+      button.addEventListener("click", async () => {
+        const said = article.querySelector(".failed");
+        said.textContent = "";
+        try {
+          await figure.save(button.dataset.save);
+        } catch (error) {
+          console.error(figure.id, error);
+          said.textContent = "The file could not be made here.";
+        }
+      });
     }
     for (const radio of article.querySelectorAll(".scale input")) {
       radio.addEventListener("change", () => {
         figure.scale = radio.value;
         if (waiting.has(figure)) ensure(figure);
-        else figure.draw();
+        else redrawn(figure);
       });
     }
   }
@@ -428,7 +462,7 @@
     clearTimeout(settling);
     settling = setTimeout(() => {
       for (const figure of figures) {
-        if (!waiting.has(figure) && figure.charts[0]?.clientWidth !== figure.drawnWidth) figure.draw();
+        if (!waiting.has(figure) && figure.charts[0]?.clientWidth !== figure.drawnWidth) redrawn(figure);
       }
     }, 150);
   });

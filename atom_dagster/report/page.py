@@ -20,10 +20,12 @@ from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from atom_dagster.exports import contents
 from atom_dagster.quoting import script_json
 from atom_dagster.report import charts, palette
 from atom_dagster.report.figure import Drawing, Facts, Figure, Row, Styler
 from atom_dagster.report.figures import OURS, THE_REPORTS
+from atom_dagster.report.figures._shared import FEW
 
 HERE = Path(__file__).parent
 # The project's defaults of the switches that decide which models are counted (dbt_project.yml).
@@ -34,14 +36,15 @@ _SETS = {
 }
 
 
-def of(database: Path) -> tuple[str, int, dict[str, str]]:
-    """The page of a published file, the number of figures drawn, and why each other one is empty."""
+def of(database: Path) -> tuple[str, int, dict[str, str], dict[str, str]]:
+    """The page of a published file, the number of figures drawn, why each other one is empty, and faults."""
+    faults: dict[str, str] = {}
     connection = duckdb.connect(str(database), read_only=True)
     try:
         facts = facts_of(connection)
         styles = palette.of(connection).styles
         sections = [
-            (heading, lead, [shown(connection, figure, facts, styles) for figure in figures])
+            (heading, lead, [contained(connection, figure, facts, styles, faults) for figure in figures])
             for heading, lead, figures in (
                 (
                     "The report's figures",
@@ -83,7 +86,7 @@ def of(database: Path) -> tuple[str, int, dict[str, str]]:
             }
         ),
     )
-    return html, len(every) - len(empty), empty
+    return html, len(every) - len(empty), empty, faults
 
 
 def facts_of(connection: duckdb.DuckDBPyConnection) -> Facts:
@@ -96,20 +99,22 @@ def facts_of(connection: duckdb.DuckDBPyConnection) -> Facts:
     one = connection.execute(
         "select count(*) filter (where tracked_list = 'core' and alias_of is null) from marts.models"
     ).fetchone()
+    held_of = contents.read(connection)
     readings = connection.execute(
         "select max(observed_on), count(downloads_all_time) > 0 from marts.observations"
     ).fetchone()
-    rankings = connection.execute(
-        "select max(as_of) from meta.pulls where source = 'openrouter_rankings'"
-    ).fetchone()
-    assert one and readings and rankings  # noqa: S101 - aggregates have a row
+    assert one and readings  # noqa: S101 - aggregates have a row
     cut_off = {}
     if readings[0]:
-        cut_off["hub"] = f"Hub readings up to {readings[0]:%Y-%m-%d}"
-    if rankings[0]:
-        cut_off["openrouter"] = (
-            f"Source: OpenRouter (openrouter.ai/rankings), as of {rankings[0]:%Y-%m-%d}, CC BY 4.0"
-        )
+        kind = "Simulated Hub readings" if held_of.is_synthetic else "Hub readings"
+        cut_off["hub"] = f"{kind} up to {readings[0]:%Y-%m-%d}"
+    rankings = [source for source in held_of.sources if source.name in contents.RANKINGS]
+    if held_of.attribution:
+        terms = rankings[0].origin.licence.title
+        cut_off["openrouter"] = f"{held_of.attribution.removesuffix('.')}, {terms}"
+    elif rankings:
+        newest = max(source.as_of for source in rankings)
+        cut_off["openrouter"] = f"Simulated OpenRouter rankings up to {newest:%Y-%m-%d}"
     rules = connection.execute("select rule, description, passed from meta.checks order by rule").fetchall()
     return Facts(
         world=build["world"],
@@ -122,8 +127,14 @@ def facts_of(connection: duckdb.DuckDBPyConnection) -> Facts:
             "DuckDB": build["duckdb_version"],
             "dbt": build["dbt_version"],
         },
-        model_set=_model_set(switches, one[0]),
+        model_set=_model_set(switches, one[0]) + (", as far as recorded" if held_of.caveat else ""),
+        everyone=f"every {'recorded ' if held_of.caveat else ''}model that names a base, listed or not",
         cut_off=cut_off,
+        attribution=held_of.attribution,
+        caveat=held_of.caveat,
+        licences=[]
+        if held_of.is_synthetic
+        else sorted({f"{source.origin.title}: {source.origin.licence.title}" for source in held_of.sources}),
         has_counters=bool(readings[1]),
         rules=len(rules),
         warnings=[(name, description) for name, description, passed in rules if not passed],
@@ -149,6 +160,27 @@ def rows_of(connection: duckdb.DuckDBPyConnection, figure: Figure) -> list[dict[
     return [dict(zip(names, values, strict=True)) for values in result.fetchall()]
 
 
+def contained(
+    connection: duckdb.DuckDBPyConnection,
+    figure: Figure,
+    facts: Facts,
+    styles: Styler,
+    faults: dict[str, str],
+) -> dict[str, Any]:
+    """``shown``, or the figure without data where it cannot be made; what went wrong goes to ``faults``.
+
+    The page names no more than the kind of the fault: messages may name files of the machine.
+    """
+    try:
+        return shown(connection, figure, facts, styles)
+    except Exception as error:
+        faults[figure.id] = f"{type(error).__name__}: {error}".splitlines()[0]
+        gap = (
+            f"This figure could not be made ({type(error).__name__}): that is a fault here, not in the data."
+        )
+        return described(figure, facts, [], Drawing([]), "", gap)
+
+
 def shown(
     connection: duckdb.DuckDBPyConnection, figure: Figure, facts: Facts, styles: Styler
 ) -> dict[str, Any]:
@@ -158,27 +190,51 @@ def shown(
     # The tests check every specification against Vega-Lite's schema, which takes seconds.
     with debug_mode(False):
         drawing = Drawing([]) if is_empty else figure.draw(rows, styles)
+    return described(
+        figure,
+        facts,
+        rows,
+        drawing,
+        "" if is_empty else figure.tell(rows),
+        figure.gap(facts) if is_empty else "",
+    )
+
+
+def described(
+    figure: Figure,
+    facts: Facts,
+    rows: Sequence[Row],
+    drawing: Drawing,
+    sentence: str,
+    gap: str,
+) -> dict[str, Any]:
+    """A figure as the template takes it."""
     return {
         "id": figure.id,
         "title": figure.title,
         "question": figure.question,
         "definition": figure.definition,
-        "model_set": figure.model_set.format(core=facts.model_set),
+        "model_set": figure.model_set.format(core=facts.model_set, everyone=facts.everyone),
         "cut_off": facts.cut_off.get(figure.source, "nothing of this source is held"),
         "remarks": list(figure.remarks),
         "marks": _marks(rows) if drawing.panels else [],
         "marts": figure.marts,
         "sql": figure.sql,
-        "sentence": "" if is_empty else figure.tell(rows),
-        "gap": figure.gap(facts) if is_empty else "",
+        "sentence": sentence,
+        "gap": gap,
         "rows": len(rows),
         "panels": [panel.title for panel in drawing.panels],
-        "has_log": figure.has_log and not is_empty,
+        "has_log": figure.has_log and not gap,
         "is_table_open": figure.is_table_open,
         "data": embedded(
             {
                 "columns": [
-                    {"name": column.name, "label": column.label, "kind": column.kind}
+                    {
+                        "name": column.name,
+                        "label": column.label,
+                        "kind": column.kind,
+                        "is_key": column.name in figure.keys,
+                    }
                     for column in figure.columns
                 ],
                 "values": [packed([row[column.name] for row in rows]) for column in figure.columns],
@@ -207,6 +263,7 @@ _MARKS = {
         "a month with a spike, a fault of the Hub or a counter that fell (see Anomalies)",
     ),
     "low_coverage": ("○", "less than 95 % of what was expected is measured"),
+    "few": ("□", f"fewer than {FEW} new derivatives with a known base"),
     "missing_days": ("○", "a month of which the source never served every day"),
     "provisional": ("△", "provisional"),
 }

@@ -193,7 +193,12 @@ def test_tables_hold_what_the_marts_hold(published: Path, sample: Finished, open
         " order by downloads desc limit 1"
     )
     assert opened.table("top_models")[0][1] == model
-    assert opened.page.locator("#top_models tbody td").nth(6).inner_text().replace(",", "").isdigit()
+    first = opened.page.locator("#top_models tbody tr").first
+    assert first.locator(":scope > *").nth(6).inner_text().replace(",", "").isdigit()
+    assert first.locator("th[scope=row]").first.inner_text() == model
+    for figure in FIGURES:
+        headers = opened.page.locator(f"#{figure.id} tbody tr:first-child th[scope=row]").count()
+        assert headers == len(figure.keys), figure.id
 
 
 def test_figures_are_saved_as_csv_svg_and_png(published: Path, sample: Finished, open_page: Opener):
@@ -217,6 +222,10 @@ def test_figures_are_saved_as_csv_svg_and_png(published: Path, sample: Finished,
         text = "".join(ElementTree.fromstring(files["svg"]).itertext())
         assert f"[Synthetic] {figure.title}" in text
         assert "World: sample" in text
+        words = "".join(text.split())
+        for part in ("figcaption .marks", "figcaption .definition"):
+            for said in opened.page.locator(f"#{figure.id} {part}").all_inner_texts():
+                assert "".join(said.split()) in words, (figure.id, part)
         on_page = opened.page.locator(f"#{figure.id} .chart svg .mark-rule").count()
         assert files["svg"].count(b"mark-rule") == on_page, figure.id
         assert files["png"].startswith(b"\x89PNG")
@@ -288,6 +297,62 @@ def test_print_is_light(published: Path, open_page: Opener, screenshots: Path):
     assert opened.complaints == []
 
 
+@pytest.mark.parametrize("world", ["sample", "recorded"])
+def test_tables_fit_the_printed_page(world: str, request: pytest.FixtureRequest, open_page: Opener):
+    finished: Finished = request.getfixturevalue(world)
+    # The width of A4 between Chromium's margins, in its pixels.
+    opened = open_page(finished.home / "published" / "report" / "index.html", 718)
+    opened.page.emulate_media(media="print")
+    for figure in FIGURES:
+        if opened.page.locator(f"#{figure.id} details.table").count():
+            opened.table(figure.id)
+    wide = opened.page.evaluate(
+        """[document.documentElement, ...document.querySelectorAll('.scroll')]
+            .filter(element => element.scrollWidth > element.clientWidth + 1)
+            .map(element => element.getAttribute('aria-label'))"""
+    )
+    assert wide == []
+    cut = opened.page.evaluate(
+        """[...document.querySelectorAll('.scroll')]
+            .filter(element => element.scrollHeight > element.clientHeight + 1).length"""
+    )
+    assert cut == 0
+
+
+def test_a_chart_that_fails_keeps_no_other_from_being_drawn(tmp_path: Path, browser: Any):
+    file = tmp_path / "report" / "index.html"
+    report.render(_published.write(tmp_path / "atom.duckdb"), file)
+    text = file.read_text(encoding="utf-8")
+    start = text.index('id="cumulative_by_organization"')
+    wrong = text[start:].replace("isValid(datum", "isValid((datum", 1)
+    file.write_text(text[:start] + wrong, encoding="utf-8")
+    context = browser.new_context(offline=True, viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    page.goto(file.as_uri())
+    page.wait_for_function(DRAWN, timeout=WAIT_MS)
+    said = page.locator("#cumulative_by_organization .chart .gap")
+    assert "could not be drawn" in said.inner_text()
+    for figure in FIGURES:
+        if figure.id != "cumulative_by_organization":
+            assert page.locator(f"#{figure.id} .chart svg").count() > 0, figure.id
+    page.locator("#cumulative_by_organization [data-save=png]").click()
+    page.locator("#cumulative_by_organization .failed", has_text="could not be made").wait_for()
+    context.close()
+
+
+def test_without_javascript_nothing_dead_is_shown(tmp_path: Path, browser: Any):
+    file = tmp_path / "report" / "index.html"
+    report.render(_published.write(tmp_path / "atom.duckdb"), file)
+    context = browser.new_context(offline=True, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(file.as_uri())
+    for dead in (".tools", ".panels", ".actions", "details.table"):
+        assert [found for found in page.locator(dead).all() if found.is_visible()] == []
+    assert page.locator("#claims .sentence").is_visible()
+    assert page.locator("#claims details.sql").is_visible()
+    context.close()
+
+
 def test_a_page_of_real_answers_says_what_it_lacks(recorded: Finished, open_page: Opener, screenshots: Path):
     file = recorded.home / "published" / "report" / "index.html"
     opened = open_page(file)
@@ -297,6 +362,9 @@ def test_a_page_of_real_answers_says_what_it_lacks(recorded: Finished, open_page
     assert opened.page.locator("#inference_by_region .chart svg").count() == 1
     assert opened.page.locator("#monthly_by_organization .chart svg").count() == 1
     assert opened.page.locator(".synthetic").count() == 0
+    assert "They hold what was recorded and no more" in opened.page.locator(".selection").inner_text()
+    assert "This figure could not be made" not in opened.page.content()
+    assert opened.page.locator("#cumulative_by_region details.table").count() == 0
     opened.page.screenshot(path=screenshots / "recorded-1440-light.png", full_page=True)
     assert opened.complaints == []
     assert opened.asked == [file.resolve().as_uri()]

@@ -21,7 +21,9 @@ _TABLES = {
     "meta.checks": """
         select * from (values ('keys_are_unique', 'no key twice', true), ('fresh', 'is fresh', false))
         as rules (rule, description, passed)""",
-    "meta.pulls": "select 'openrouter_rankings' as source, timestamp '2026-01-02 00:10:00' as as_of",
+    "meta.pulls": """
+        select 'openrouter_rankings' as source, as_of, as_of as fetched_at
+        from (values (timestamp '2026-01-02 00:10:00')) as pulls (as_of)""",
     "months": """
         select cast(range as date) as month
         from range(date '2025-01-01', date '2026-02-01', interval 1 month)""",
@@ -89,6 +91,7 @@ _TABLES = {
             month, unit, 'downloads' as measure, 4 as keys, 0.4 + 0.01 * month(month) as hhi,
             0.5 as top1_share,
             0.9 as top5_share, 1.0 as top10_share, 0.0 as share_unattributed, 1.0 as coverage,
+            cast(null as varchar) as null_reason,
             month = '2025-08-01' as has_anomalies
         from months, (values ('organization'), ('model')) as units (unit) where month < '2026-01-01'""",
     "marts.new_entrants_monthly": """

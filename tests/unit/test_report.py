@@ -168,7 +168,7 @@ def test_the_page_holds_every_figure_once(html: str):
 def test_the_same_file_gives_the_same_page(html: str, database: Path, tmp_path: Path):
     rendered = report.render(database, tmp_path / "index.html")
     assert (tmp_path / "index.html").read_text(encoding="utf-8") == html
-    assert rendered == report.Rendered(len(FIGURES), {}, len(html.encode()))
+    assert rendered == report.Rendered(len(FIGURES), {}, {}, len(html.encode()))
 
 
 def test_a_hostile_name_is_shown_and_never_markup(html: str):
@@ -228,12 +228,27 @@ def test_figures_without_data_say_why(tmp_path: Path):
     assert 'role="img"' not in text
 
 
-def test_a_missing_table_is_an_error(database: Path, tmp_path: Path):
+def test_a_figure_that_cannot_be_made_does_not_withhold_the_others(database: Path, tmp_path: Path):
     broken = tmp_path / "broken.duckdb"
     broken.write_bytes(database.read_bytes())
     with duckdb.connect(str(broken)) as connection:
         connection.execute("drop table marts.claims")
-    with pytest.raises(duckdb.CatalogException, match="claims"):
+    rendered = report.render(broken, tmp_path / "index.html")
+    assert rendered.drawn == len(FIGURES) - 1
+    assert rendered.faults.keys() == rendered.empty.keys() == {"claims"}
+    assert "claims does not exist" in rendered.faults["claims"]
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert text.count("This figure could not be made (CatalogException)") == 1
+    # What went wrong may name a file of the machine.
+    assert "claims does not exist" not in text
+
+
+def test_a_file_that_does_not_say_what_it_is_gives_no_page(database: Path, tmp_path: Path):
+    broken = tmp_path / "broken.duckdb"
+    broken.write_bytes(database.read_bytes())
+    with duckdb.connect(str(broken)) as connection:
+        connection.execute("drop table meta.build")
+    with pytest.raises(duckdb.CatalogException, match="build"):
         report.render(broken, tmp_path / "index.html")
     assert not (tmp_path / "index.html").exists()
 
@@ -255,6 +270,55 @@ def test_a_line_with_an_uncovered_month_is_linked_throughout(database: Path, tmp
     assert {row["is_linked"] for row in qwen.values()} == {False}
     assert qwen[date(2025, 8, 1)]["mark"] == "anomaly"
     assert qwen[date(2025, 8, 1)]["drawn_without"] == qwen[date(2025, 8, 1)]["drawn"] - 5
+
+
+def test_a_recorded_world_says_it_is_a_selection_and_cites_its_source(
+    html: str, database: Path, tmp_path: Path
+):
+    assert 'class="selection"' not in html
+    for word in ("Source: OpenRouter", "ODbL", "as far as recorded"):
+        assert word not in html
+    assert "Simulated OpenRouter rankings up to 2026-01-02" in html
+    assert "simulated by this project" in html
+    recorded = tmp_path / "recorded.duckdb"
+    recorded.write_bytes(database.read_bytes())
+    with duckdb.connect(str(recorded)) as connection:
+        connection.execute("update meta.build set world = 'recorded:somewhere', is_synthetic = false")
+    report.render(recorded, tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert text.count('class="selection"') == 1
+    assert "They hold what was recorded and no more" in text
+    assert "every recorded model that names a base" in text
+    assert (
+        "for tokens also “Source: OpenRouter (openrouter.ai/rankings), as of 2026-01-02T00:10:00Z.”" in text
+    )
+    assert "OpenRouter: Creative Commons Attribution 4.0." in text
+    with duckdb.connect(str(recorded)) as connection:
+        connection.execute("update meta.pulls set source = 'registry'")
+    report.render(recorded, tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "Source: OpenRouter" not in text
+    assert "ATOM&#39;s tracked models: Apache License 2.0." in text
+
+
+def test_controls_have_names_of_their_own(html: str):
+    names = [a["aria-label"] for tag, a in _Elements(html).tags if "data-save" in a]
+    assert len(names) == len(set(names)) == 3 * len(FIGURES)
+    assert f"Download CSV: {BY_ID['size_mix'].title}" in names
+    assert "<noscript><style>.tools, .panels, .actions, details.table { display: none; }" in html
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.id)
+def test_a_table_has_row_headers(figure: Figure):
+    kinds = {column.name: column.kind for column in figure.columns}
+    assert 1 <= len(figure.keys) <= 2
+    assert {kinds[name] for name in figure.keys} <= {"text", "month", "day"}
+
+
+def test_a_figure_that_says_the_table_has_reasons_has_them():
+    for figure in FIGURES:
+        if "row with its reason in the table" in " ".join(figure.remarks):
+            assert "null_reason" in {column.name for column in figure.columns}, figure.id
 
 
 def test_a_key_looks_the_same_in_every_figure(shown):
@@ -323,3 +387,59 @@ def test_counts_are_written_for_reading(value, expected):
 
 def test_every_colour_has_its_dark_one():
     assert {*charts.PALETTE, *charts.REGION_COLORS.values(), *charts.SIZE_COLORS} <= charts.DARK.keys()
+
+
+def _contrast(one: str, other: str) -> float:
+    """The ratio of WCAG 2 between two colours."""
+
+    def luminance(color: str) -> float:
+        parts = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        red, green, blue = (
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+        )
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("color", sorted({*charts.PALETTE, *charts.REGION_COLORS.values(), charts.GREY}))
+def test_a_line_stands_out_from_either_background(color: str):
+    assert _contrast(color, "#ffffff") >= 3
+    assert _contrast(charts.DARK[color], "#14171b") >= 3
+
+
+def test_pale_steps_are_outlined(shown):
+    assert charts.OUTLINE["stroke"] == charts.GREY
+    for figure_id in ("size_mix", "ram_newest", "derivatives_by_country_pair"):
+        data = json.loads(shown(BY_ID[figure_id])["data"])
+        marks = [layer["mark"] for panel in data["panels"] for layer in panel["spec"]["layer"]]
+        assert [mark["stroke"] for mark in marks if mark["type"] in {"bar", "rect"}] == [charts.GREY]
+        # The legend outlines what has a shape.
+        assert {style["shape"] for style in data["legend"]} == {"square"}
+
+
+@pytest.mark.parametrize("text", ["it's", 'a "b"', "back\\slash", "line\nbreak", "\u2028", "é"])
+def test_text_in_an_expression_is_one_literal(text: str):
+    literal = charts._text(text)
+    assert json.loads(literal) == text
+    assert literal.isascii()
+    assert "\n" not in literal
+
+
+def test_a_month_alone_is_a_point(shown):
+    data = json.loads(shown(BY_ID["cumulative_by_region"])["data"])
+    [panel] = data["panels"]
+    [alone] = [layer for layer in panel["spec"]["layer"] if "datum.before" in str(layer)]
+    assert alone["mark"]["size"] >= 20
+    [window] = [step for step in alone["transform"] if "window" in step]
+    assert [part["op"] for part in window["window"]] == ["lag", "lead"]
+    assert window["groupby"] == ["region"]
+
+
+def test_bars_of_anomalies_bear_their_values(shown):
+    data = json.loads(shown(BY_ID["anomalies"])["data"])
+    texts = [layer for layer in data["panels"][0]["spec"]["layer"] if layer["mark"]["type"] == "text"]
+    # Bars to the right and to the left.
+    assert len(texts) == 2
+    assert all("excess_downloads" in str(layer["transform"]) for layer in texts)

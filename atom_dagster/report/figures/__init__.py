@@ -7,14 +7,14 @@ Belongs here: the order, and one module for each subject. Does not belong here: 
 from __future__ import annotations
 
 from atom_dagster.report.figure import Figure
-from atom_dagster.report.figures import derivatives, downloads, inference, leaders, ram, trust
+from atom_dagster.report.figures import derivatives, downloads, inference, leaders, ram, sizes, trust
 
 THE_REPORTS: tuple[Figure, ...] = (
     downloads.CUMULATIVE_BY_REGION,
     downloads.CUMULATIVE_BY_ORGANIZATION,
     downloads.MONTHLY_BY_ORGANIZATION,
-    downloads.SHARE_OF_LARGEST_SIZE,
-    downloads.SIZE_MIX,
+    sizes.SHARE_OF_LARGEST_SIZE,
+    sizes.SIZE_MIX,
     leaders.TOP_MODELS,
     leaders.NEW_ENTRANTS,
     derivatives.DERIVATIVES_BY_REGION,

@@ -6,7 +6,9 @@ Belongs here: what would otherwise stand twice in this package. Does not belong 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
+from atom_dagster.report import words
 from atom_dagster.report.figure import Column, Facts, Row
 from atom_dagster.report.words import listed, percent
 
@@ -27,6 +29,25 @@ DELETED = (
 UNMEASURED = (
     "A month that could not be measured is a gap in the line, and a row with its reason in the table."
 )
+NO_COUNTER = "A month without a counter close enough to its end is a gap in the line and in the table."
+FEW = 30
+"""New derivatives with a known base below which a month's shares are not compared in words."""
+COVERED = 0.95
+"""The coverage from which a month stands for the whole."""
+FLAGS = """\
+    case
+        when downloads_without_anomalies is distinct from downloads then 'anomaly'
+        when {coverage} < 0.95 then 'low_coverage'
+    end as mark"""
+"""The column ``mark`` of a download figure; ``coverage`` names the column it goes by."""
+NEWEST = """\
+-- the newest month covered to 95 %, else the newest that is measured at all
+newest as (
+    select month, coverage from marts.downloads_concentration_monthly
+    where unit = 'organization' and measure = 'downloads' and hhi is not null
+    order by coverage >= 0.95 desc, month desc
+    limit 1
+)"""
 
 
 def no_counters(facts: Facts) -> str:
@@ -53,6 +74,21 @@ def no_ram(facts: Facts) -> str:
             " 30 days."
         )
     return "Too few models have a known total at the same age for any size class to have a baseline."
+
+
+def told_month(rows: Sequence[Row], measure: str, coverage: str) -> tuple[date, str]:
+    """The month a sentence is about, and what to say of its coverage.
+
+    It is the newest whose ``coverage`` is 95 % or more, else the newest with the measure (there is one),
+    told with its coverage: ``June 2026 (69.3% of what was expected is measured)``.
+    """
+    held = [row for row in rows if row[measure] is not None]
+    covered = [row for row in held if (row[coverage] or 0) >= COVERED]
+    month = max(row["month"] for row in covered or held)
+    if covered:
+        return month, words.month(month)
+    share = max(row[coverage] or 0 for row in held if row["month"] == month)
+    return month, f"{words.month(month)} ({words.percent(share)} of what was expected is measured)"
 
 
 def latest(rows: Sequence[Row], last: object, key: str) -> dict[str, Row]:

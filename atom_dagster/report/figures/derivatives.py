@@ -13,7 +13,7 @@ import altair as alt
 
 from atom_dagster.report import charts, words
 from atom_dagster.report.figure import Column, Drawing, Facts, Figure, Panel, Row, Styler, newest
-from atom_dagster.report.figures._shared import DELETED, HEADLINE, MONTH, leaders
+from atom_dagster.report.figures._shared import DELETED, FEW, HEADLINE, MONTH, leaders
 
 _RULE = (
     "New models on the Hub that name another as their base, by the month of their creation, once the"
@@ -28,6 +28,8 @@ months as (
         cast(calendar.month as date) as month,
         count(monthly.month) > 0 as has_any,
         count(monthly.share) > 0 as has_known,
+        -- shares of an unknown family are of fewer than are counted for it: the least quotient is the whole
+        coalesce(round(min(monthly.new_derivatives / nullif(monthly.share, 0)), 2), 0) as known,
         coalesce(bool_or(monthly.is_provisional), false) as is_provisional
     from (
         select unnest(generate_series(min(month), max(month), interval 1 month)) as month from monthly
@@ -35,10 +37,16 @@ months as (
     left join monthly on calendar.month = monthly.month
     group by calendar.month
 )"""
-_EVERYONE = "every model on the Hub that names a base, listed or not"
+_MARK = f"""\
+    case
+        when months.known < {FEW} then 'few'
+        when months.is_provisional then 'provisional'
+    end as mark"""
+_EVERYONE = "{everyone}"
 _PROVISIONAL = (
-    "A month is provisional until its models have been read again 30 days after it ended: the latest may"
-    " still pass the threshold. The month that is still open is left out."
+    f"Fewer than {FEW} new derivatives with a known base are too few to compare: such months are marked, and"
+    " left out of the sentence. A month is provisional until its models have been read again 30 days after"
+    " it ended: the latest may still pass the threshold. The month that is still open is left out."
 )
 
 
@@ -47,10 +55,26 @@ def _no_children(facts: Facts) -> str:
     return "No reading of this world names a model that derives from another and has more than 5 downloads."
 
 
-def _last_final(rows: Sequence[Row], measure: str = "share") -> date | None:
+def _enough(rows: Sequence[Row]) -> list[Row]:
+    """The rows with a share of enough derivatives to speak of."""
+    return [row for row in rows if row["share"] is not None and row["known"] >= FEW]
+
+
+def _last_final(rows: Sequence[Row]) -> date | None:
     """The newest month that is no longer provisional; the newest of all where every month is."""
     final = [row for row in rows if not row["is_provisional"]]
-    return newest(final, measure) or newest(rows, measure)
+    return newest(final, "share") or newest(rows, "share")
+
+
+def _too_few(rows: Sequence[Row]) -> str:
+    """What is told where no month has enough derivatives: how many there are."""
+    most = max(
+        (row for row in rows if row["share"] is not None), key=lambda row: (row["known"], row["month"])
+    )
+    return (
+        f"No month has {FEW} new derivatives with a known base, so no share is told; the most are the"
+        f" {words.count(most['known'])} of {words.month(most['month'])}."
+    )
 
 
 _REGION_COLUMNS = (
@@ -59,6 +83,7 @@ _REGION_COLUMNS = (
     Column("share", "Share", "share"),
     Column("new_derivatives", "New derivatives", "number"),
     Column("share_all", "Share of all, unknown included", "share"),
+    Column("known", "New derivatives with a known base", "number"),
     Column("is_provisional", "Provisional", "flag"),
     Column("mark", "Mark"),
 )
@@ -72,17 +97,22 @@ def _draw_by_region(rows: Sequence[Row], styles: Styler) -> Drawing:
 
 
 def _tell_by_region(rows: Sequence[Row]) -> str:
-    last = _last_final(rows)
-    shares = [
-        (words.region(row["region"]), row["share"]) for row in rows if row["month"] == last and row["share"]
-    ]
-    held = [row for row in rows if row["share"] is not None]
-    first = min(row["month"] for row in held)
-    began = [(words.region(row["region"]), row["share"]) for row in held if row["month"] == first]
-    return (
-        f"Of the new derivatives of {words.month(last)} with a known base, these regions' models were the"
-        f" base: {leaders(shares)}; in {words.month(first)}: {leaders(began)}."
+    held = _enough(rows)
+    if not held:
+        return _too_few(rows)
+    last, first = _last_final(held), min(row["month"] for row in held)
+    now, began = ([row for row in held if row["month"] == month] for month in (last, first))
+    told = (
+        f"Of the {words.count(now[0]['known'])} new derivatives of {words.month(last)} with a known base,"
+        f" these regions' models were the base: {_regions(now)}"
     )
+    if first != last:
+        told += f"; of the {words.count(began[0]['known'])} of {words.month(first)}: {_regions(began)}"
+    return f"{told}."
+
+
+def _regions(rows: Sequence[Row]) -> str:
+    return leaders([(words.region(row["region"]), row["share"]) for row in rows])
 
 
 DERIVATIVES_BY_REGION = Figure(
@@ -113,8 +143,9 @@ select
     case when keys.region <> 'unknown' and months.has_known then coalesce(monthly.share, 0) end as share,
     coalesce(monthly.new_derivatives, 0) as new_derivatives,
     case when months.has_any then coalesce(monthly.share_all, 0) end as share_all,
+    months.known,
     months.is_provisional,
-    case when months.is_provisional then 'provisional' end as mark
+{_MARK}
 from months
 cross join keys
 left join monthly on months.month = monthly.month and keys.region = monthly.region
@@ -131,6 +162,7 @@ _FAMILY_COLUMNS = (
     Column("family", "Family of the base"),
     Column("share", "Share", "share"),
     Column("new_derivatives", "New derivatives", "number"),
+    Column("known", "New derivatives with a known base", "number"),
     Column("is_provisional", "Provisional", "flag"),
     Column("mark", "Mark"),
 )
@@ -146,15 +178,22 @@ def _draw_by_family(rows: Sequence[Row], styles: Styler) -> Drawing:
 
 
 def _tell_by_family(rows: Sequence[Row]) -> str:
-    last = _last_final(rows)
-    shares = [
-        (row["family"], row["share"]) for row in rows if row["month"] == last and row["share"] is not None
-    ]
-    peak = max((row for row in rows if row["share"] is not None), key=lambda row: row["share"])
-    return (
-        f"Most built on in {words.month(last)}: {leaders(shares)}. The largest share of any month is"
-        f" {peak['family']}'s {words.percent(peak['share'])} of {words.month(peak['month'])}."
+    held = _enough(rows)
+    if not held:
+        return _too_few(rows)
+    last = _last_final(held)
+    now = [row for row in held if row["month"] == last]
+    told = (
+        f"Most built on by the {words.count(now[0]['known'])} new derivatives of {words.month(last)} with a"
+        f" known base: {leaders([(row['family'], row['share']) for row in now])}."
     )
+    if len({row["month"] for row in held}) > 1:
+        peak = max(held, key=lambda row: row["share"])
+        told += (
+            f" The largest share of any month is {peak['family']}'s {words.percent(peak['share'])} of the"
+            f" {words.count(peak['known'])} of {words.month(peak['month'])}."
+        )
+    return told
 
 
 DERIVATIVES_BY_FAMILY = Figure(
@@ -188,8 +227,9 @@ select
     keys.family,
     case when months.has_known then coalesce(monthly.share, 0) end as share,
     coalesce(monthly.new_derivatives, 0) as new_derivatives,
+    months.known,
     months.is_provisional,
-    case when months.is_provisional then 'provisional' end as mark
+{_MARK}
 from months
 cross join keys
 left join monthly on months.month = monthly.month and keys.family = monthly.family
@@ -207,6 +247,7 @@ _THRESHOLD_COLUMNS = (
     Column("threshold", "Downloads above"),
     Column("share", "Share", "share"),
     Column("new_derivatives", "New derivatives", "number"),
+    Column("known", "New derivatives with a known base", "number"),
     Column("is_provisional", "Provisional", "flag"),
     Column("mark", "Mark"),
 )
@@ -227,19 +268,23 @@ def _draw_by_threshold(rows: Sequence[Row], styles: Styler) -> Drawing:
 
 
 def _tell_by_threshold(rows: Sequence[Row]) -> str:
-    last = _last_final(rows)
+    held = _enough([row for row in rows if row["threshold"] == "5"])
+    if not held:
+        return _too_few(rows)
+    last = _last_final(held)
+    of = {(row["region"], row["threshold"]): row for row in _enough(rows) if row["month"] == last}
+    limits = [limit for limit in ("0", "5", "50") if any(key[1] == limit for key in of)]
+    counts = {key[1]: words.count(row["known"]) for key, row in of.items()}
     parts = []
     for region in HEADLINE:
-        of = {
-            row["threshold"]: row["share"] for row in rows if (row["month"], row["region"]) == (last, region)
-        }
-        if all(of.get(key) is not None for key in ("0", "5", "50")):
-            parts.append(
-                f"{words.region(region)} {words.percent(of['0'])}, {words.percent(of['5'])} and"
-                f" {words.percent(of['50'])}"
-            )
-    told = "; ".join(parts) or "none known"
-    return f"Shares of {words.month(last)} with more than 0, 5 and 50 downloads: {told}."
+        shares = [of[region, limit]["share"] for limit in limits if (region, limit) in of]
+        if len(shares) == len(limits):
+            parts.append(f"{words.region(region)} {words.listed([words.percent(share) for share in shares])}")
+    return (
+        f"Shares of {words.month(last)} with more than {words.listed(limits)} downloads"
+        f" ({words.listed([counts[limit] for limit in limits])} derivatives with a known base):"
+        f" {'; '.join(parts)}."
+    )
 
 
 DERIVATIVES_BY_THRESHOLD = Figure(
@@ -267,7 +312,11 @@ keys as (
 ),
 
 known as (
-    select month, min_downloads from monthly
+    select
+        month,
+        min_downloads,
+        round(min(new_derivatives / nullif(share, 0)), 2) as derivatives
+    from monthly
     where share is not null
     group by month, min_downloads
 )
@@ -278,8 +327,12 @@ select
     cast(keys.min_downloads as varchar) as threshold,
     case when known.month is not null then coalesce(monthly.share, 0) end as share,
     coalesce(monthly.new_derivatives, 0) as new_derivatives,
+    coalesce(known.derivatives, 0) as known,
     months.is_provisional,
-    case when months.is_provisional then 'provisional' end as mark
+    case
+        when coalesce(known.derivatives, 0) < {FEW} then 'few'
+        when months.is_provisional then 'provisional'
+    end as mark
 from months
 cross join keys
 left join known on months.month = known.month and keys.min_downloads = known.min_downloads

@@ -1,7 +1,7 @@
-"""Downloads: totals by region, organization and size, the largest models, new entrants, concentration.
+"""Downloads: totals by region and organization.
 
-Belongs here: the report's download figures. Does not belong here: switches, coverage and anomalies
-(``trust``).
+Belongs here: the report's download figures by publisher. Does not belong here: sizes (``sizes``), figures
+that rank (``leaders``), or switches, coverage and anomalies (``trust``).
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ from collections.abc import Sequence
 from datetime import date
 
 from atom_dagster.report import charts, words
-from atom_dagster.report.figure import Column, Drawing, Figure, Panel, Row, Style, Styler, newest, ranked
+from atom_dagster.report.figure import Column, Drawing, Figure, Panel, Row, Styler, newest, ranked
 from atom_dagster.report.figures._shared import (
     CORE,
+    FLAGS,
     LINKED,
     MONTH,
+    NEWEST,
+    NO_COUNTER,
     REGION_ORDER,
-    SIZE_ORDER,
     UNMEASURED,
     latest,
-    leaders,
     no_counters,
     no_months,
+    told_month,
 )
 
 _CUMULATIVE = (
@@ -33,11 +35,6 @@ _MONTHLY = (
     " known and from 30-day windows near the month's end otherwise, summed over the models that could be"
     " measured."
 )
-_FLAGS = """\
-    case
-        when downloads_without_anomalies is distinct from downloads then 'anomaly'
-        when {coverage} < 0.95 then 'low_coverage'
-    end as mark"""
 
 
 def _last_led(rows: Sequence[Row], key: str, measure: str) -> tuple[str, date]:
@@ -102,7 +99,7 @@ select
     downloads_cumulative,
     share_cumulative,
     coverage_cumulative,
-{_FLAGS.format(coverage="coverage_cumulative")}
+{FLAGS.format(coverage="coverage_cumulative")}
 from marts.downloads_by_region_monthly
 where
     month between
@@ -115,7 +112,7 @@ order by month, region""",
     gap=no_counters,
     remarks=(
         "A counter starts when the Hub does, so early months hold downloads from before the series begins.",
-        UNMEASURED,
+        NO_COUNTER,
     ),
     has_log=True,
 )
@@ -177,7 +174,7 @@ select
     downloads_cumulative,
     share_cumulative,
     coverage_cumulative,
-{_FLAGS.format(coverage="coverage_cumulative")}
+{FLAGS.format(coverage="coverage_cumulative")}
 from marts.downloads_by_organization_monthly
 inner join shown using (organization)
 where month between (select min(month) from measured) and (select max(month) from measured)
@@ -186,7 +183,7 @@ order by month, organization""",
     draw=_draw_cumulative_by_organization,
     tell=_tell_cumulative_by_organization,
     gap=no_counters,
-    remarks=(UNMEASURED,),
+    remarks=(NO_COUNTER,),
     has_log=True,
 )
 
@@ -199,6 +196,7 @@ _ORGANIZATION_COLUMNS = (
     Column("downloads_without_anomalies", "Without anomalies", "count"),
     Column("drawn_without", "Drawn without anomalies", "count"),
     Column("coverage", "Coverage", "share"),
+    Column("month_coverage", "Coverage of the whole month", "share"),
     Column("is_linked", "Line is linked", "flag"),
     Column("mark", "Mark"),
     Column("null_reason", "Why missing"),
@@ -208,18 +206,20 @@ _ORGANIZATION_COLUMNS = (
 def _draw_monthly_by_organization(rows: Sequence[Row], styles: Styler) -> Drawing:
     shown = styles("organization", ranked(rows, "organization", "drawn"))
     y = charts.measure("drawn", "downloads in the month", "count", has_log=True)
-    told = [column for column in _ORGANIZATION_COLUMNS if column.name not in {"drawn_without", "null_reason"}]
+    silent = {"drawn_without", "month_coverage", "null_reason"}
+    told = [column for column in _ORGANIZATION_COLUMNS if column.name not in silent]
     chart = charts.lines(y, "organization", shown, told, mark="mark", without="drawn_without", height=340)
     return Drawing([Panel(chart)], shown)
 
 
 def _tell_monthly_by_organization(rows: Sequence[Row]) -> str:
-    last = newest(rows, "downloads")
-    newest_rows = latest(rows, last, "organization")
-    of = {key: row["downloads"] for key, row in newest_rows.items() if row["downloads"] is not None}
+    last, said = told_month(rows, "drawn", "month_coverage")
+    of_month = latest(rows, last, "organization")
+    of = {key: row["drawn"] for key, row in of_month.items() if row["drawn"] is not None}
     order = sorted(of, key=lambda key: (-of[key], key))
     first, rest = order[0], order[1:9]
-    told = f"In {words.month(last)} {first} had {words.count(of[first])} downloads"
+    kind = "linked downloads" if of_month[first]["is_linked"] else "downloads"
+    told = f"In {said} {first} had {words.count(of[first])} {kind}"
     if rest:
         together = sum(of[key] for key in rest)
         relation = "more than" if of[first] > together else "against"
@@ -234,19 +234,21 @@ MONTHLY_BY_ORGANIZATION = Figure(
     id="monthly_by_organization",
     title="Monthly downloads by organization",
     question="Who is being downloaded now, and by how much does the first lead the rest?",
-    definition=f"{_MONTHLY} The nine largest organizations of the newest month. {LINKED}",
+    definition=f"{_MONTHLY} The nine largest organizations of the newest month covered to 95 %. {LINKED}",
     model_set=CORE,
     source="hub",
     columns=_ORGANIZATION_COLUMNS,
     sql=f"""\
-with measured as (
+with {NEWEST},
+
+measured as (
     select * from marts.downloads_by_organization_monthly
     where downloads is not null
 ),
 
 shown as (
     select organization from measured
-    where month = (select max(month) from measured) and organization <> 'unknown'
+    where month = (select newest.month from newest) and organization <> 'unknown'
     order by downloads desc, organization
     limit 9
 ),
@@ -264,7 +266,7 @@ series as (
 )
 
 select
-    month,
+    series.month,
     organization,
     case when is_linked then downloads_linked else downloads end as drawn,
     downloads,
@@ -274,189 +276,19 @@ select
     case
         when not is_linked and downloads_without_anomalies >= 0.5 * downloads then downloads_without_anomalies
     end as drawn_without,
-    coverage,
+    series.coverage,
+    whole.coverage as month_coverage,
     is_linked,
-{_FLAGS.format(coverage="coverage")},
-    null_reason
+{FLAGS.format(coverage="series.coverage")},
+    series.null_reason
 from series
-order by month, organization""",
+left join marts.downloads_concentration_monthly as whole
+    on series.month = whole.month and whole.unit = 'organization' and whole.measure = 'downloads'
+order by series.month, organization""",
     measure="drawn",
     draw=_draw_monthly_by_organization,
     tell=_tell_monthly_by_organization,
     gap=no_months,
     remarks=(UNMEASURED,),
     has_log=True,
-)
-
-# --- sizes --------------------------------------------------------------------------------------
-
-_LARGEST_COLUMNS = (
-    MONTH,
-    Column("organization", "Organization"),
-    Column("downloads", "Downloads", "count"),
-    Column("downloads_without_anomalies", "Without anomalies", "count"),
-    Column("share_of_size", "Share of 250B+ in the month", "share"),
-    Column("downloads_cumulative", "Cumulative downloads", "count"),
-    Column("share_of_size_cumulative", "Share of 250B+ so far", "share"),
-    Column("coverage", "Coverage", "share"),
-    Column("mark", "Mark"),
-)
-
-
-def _draw_share_of_largest_size(rows: Sequence[Row], styles: Styler) -> Drawing:
-    shown = styles("organization", ranked(rows, "organization", "share_of_size"))
-    panels = []
-    for name, title in (
-        ("share_of_size", "Share of the month"),
-        ("share_of_size_cumulative", "Share so far"),
-    ):
-        if newest(rows, name) is not None:
-            y = charts.measure(name, "share of 250B+ downloads", "share")
-            panels.append(
-                Panel(
-                    charts.lines(y, "organization", shown, _LARGEST_COLUMNS, mark="mark", height=260), title
-                )
-            )
-    return Drawing(panels, shown)
-
-
-def _tell_share_of_largest_size(rows: Sequence[Row]) -> str:
-    last = newest(rows, "share_of_size")
-    of = latest(rows, last, "organization")
-    month = leaders(
-        [(key, row["share_of_size"]) for key, row in of.items() if row["share_of_size"] is not None]
-    )
-    told = f"Of the downloads of models with 250 billion or more parameters, {words.month(last)} gave {month}"
-    so_far = [
-        (key, row["share_of_size_cumulative"])
-        for key, row in of.items()
-        if row["share_of_size_cumulative"] is not None
-    ]
-    return f"{told}; of all so far: {leaders(so_far)}." if so_far else f"{told}."
-
-
-SHARE_OF_LARGEST_SIZE = Figure(
-    id="share_of_largest_size",
-    title="Who leads the largest models",
-    question="Whose models with 250 billion or more parameters are downloaded?",
-    definition=(
-        "Each organization's share of the downloads of models with at least 250 billion total parameters"
-        " (of a mixture of experts all its experts count), in the month and cumulative; the six largest."
-    ),
-    model_set=CORE,
-    source="hub",
-    columns=_LARGEST_COLUMNS,
-    sql=f"""\
-with largest as (
-    select * from marts.downloads_by_organization_size_monthly
-    where size_bucket = '250B+'
-),
-
-measured as (
-    select * from largest
-    where downloads is not null
-),
-
-shown as (
-    select organization from measured
-    where month = (select max(month) from measured)
-    order by downloads desc, organization
-    limit 6
-)
-
-select
-    largest.month,
-    largest.organization,
-    largest.downloads,
-    largest.downloads_without_anomalies,
-    largest.share_of_size,
-    largest.downloads_cumulative,
-    largest.share_of_size_cumulative,
-    largest.coverage,
-{_FLAGS.format(coverage="coverage")}
-from largest
-inner join shown using (organization)
-where largest.month between (select min(month) from measured) and (select max(month) from measured)
-order by largest.month, largest.organization""",
-    measure="share_of_size",
-    draw=_draw_share_of_largest_size,
-    tell=_tell_share_of_largest_size,
-    gap=no_months,
-    remarks=(
-        "The report's 47 % for DeepSeek does not say whether it is monthly or cumulative; what is known of"
-        " both is drawn.",
-    ),
-)
-
-_SIZE_COLUMNS = (
-    MONTH,
-    Column("size_bucket", "Total parameters"),
-    Column("share", "Share", "share"),
-    Column("downloads", "Downloads", "count"),
-    Column("downloads_without_anomalies", "Without anomalies", "count"),
-    Column("coverage", "Coverage", "share"),
-    Column("mark", "Mark"),
-)
-
-
-def _size_styles(rows: Sequence[Row]) -> list[Style]:
-    present = {row["size_bucket"] for row in rows}
-    return [
-        Style(key, "Unknown" if key == "unknown" else key, color)
-        for key, color in zip(SIZE_ORDER, charts.SIZE_COLORS, strict=True)
-        if key in present
-    ]
-
-
-def _draw_size_mix(rows: Sequence[Row], styles: Styler) -> Drawing:
-    del styles
-    shown = _size_styles(rows)
-    y = charts.measure("share", "share of the month's downloads", "share")
-    return Drawing([Panel(charts.stacked(y, "size_bucket", shown, _SIZE_COLUMNS, mark="mark"))], shown)
-
-
-def _tell_size_mix(rows: Sequence[Row]) -> str:
-    last = newest(rows, "share")
-    of = {row["size_bucket"]: row["share"] or 0 for row in rows if row["month"] == last}
-    small = sum(of.get(key, 0) for key in ("<1B", "1-5B", "5-10B"))
-    large = sum(of.get(key, 0) for key in ("100-250B", "250B+"))
-    return (
-        f"In {words.month(last)} models below 10 billion parameters drew {words.percent(small)} of"
-        f" downloads, those of 100 billion or more {words.percent(large)}."
-    )
-
-
-SIZE_MIX = Figure(
-    id="size_mix",
-    title="The size mix",
-    question="How large are the models that people download?",
-    definition=(
-        "Each size class's share of the month's downloads, by total parameters; a model whose size is not"
-        " known counts as unknown. (The report labels the class of 5 to 10 billion “7-9B”.)"
-    ),
-    model_set=CORE,
-    source="hub",
-    columns=_SIZE_COLUMNS,
-    sql=f"""\
-select
-    month,
-    size_bucket,
-    share,
-    downloads,
-    downloads_without_anomalies,
-    coverage,
-{_FLAGS.format(coverage="coverage")}
-from marts.downloads_by_size_monthly
-where
-    month between
-    (select min(month) from marts.downloads_by_size_monthly where downloads is not null)
-    and (select max(month) from marts.downloads_by_size_monthly where downloads is not null)
-order by month, size_bucket""",
-    measure="share",
-    draw=_draw_size_mix,
-    tell=_tell_size_mix,
-    gap=no_months,
-    remarks=(
-        "Months whose classes are unequally covered shift the mix; the table gives each month's coverage.",
-    ),
 )

@@ -11,7 +11,16 @@ import altair as alt
 
 from atom_dagster.report import charts, words
 from atom_dagster.report.figure import Column, Drawing, Figure, Panel, Row, Styler, newest, ranked
-from atom_dagster.report.figures._shared import CORE, MONTH, REGION_ORDER, no_months
+from atom_dagster.report.figures._shared import (
+    CORE,
+    FEW,
+    MONTH,
+    NEWEST,
+    REGION_ORDER,
+    UNMEASURED,
+    no_months,
+    told_month,
+)
 
 _TOP_COLUMNS = (
     Column("place", "Place", "number"),
@@ -23,6 +32,7 @@ _TOP_COLUMNS = (
     Column("downloads", "Downloads", "count"),
     Column("downloads_cumulative", "Cumulative downloads", "count"),
     Column("method", "Method"),
+    Column("month_coverage", "Coverage of the whole month", "share"),
     Column("mark", "Mark"),
     Column("anomaly_reason", "Anomaly"),
 )
@@ -40,13 +50,14 @@ def _draw_top_models(rows: Sequence[Row], styles: Styler) -> Drawing:
 
 def _tell_top_models(rows: Sequence[Row]) -> str:
     first = rows[0]
+    _, said = told_month(rows, "downloads", "month_coverage")
     by_region = sorted(
         {row["region"] for row in rows},
         key=lambda key: (-sum(row["region"] == key for row in rows), key),
     )
     parts = [f"{sum(row['region'] == key for row in rows)} from {words.region(key)}" for key in by_region]
     return (
-        f"{first['model_id']} was the most downloaded model of {words.month(first['month'])}, with"
+        f"{first['model_id']} was the most downloaded model of {said}, with"
         f" {words.count(first['downloads'])} downloads; of the first {words.models(len(rows))},"
         f" {words.listed(parts)}."
     )
@@ -57,17 +68,15 @@ TOP_MODELS = Figure(
     title="The most downloaded models",
     question="Which models were downloaded most in the newest month?",
     definition=(
-        "Downloads of each model in the newest closed month; the first twenty. Official precision variants"
+        "Downloads of each model in the newest closed month covered to 95 %, else in the newest that is"
+        " measured; the first twenty. Official precision variants"
         " are models of their own, as in the registry's list."
     ),
     model_set=CORE,
     source="hub",
     columns=_TOP_COLUMNS,
-    sql="""\
-with newest as (
-    select max(month) as month from marts.downloads_by_model_monthly
-    where downloads is not null
-)
+    sql=f"""\
+with {NEWEST}
 
 select
     row_number() over (order by monthly.downloads desc, monthly.model_id) as place,
@@ -79,6 +88,7 @@ select
     monthly.downloads,
     monthly.downloads_cumulative,
     monthly.method,
+    newest.coverage as month_coverage,
     case when monthly.is_anomalous then 'anomaly' end as mark,
     monthly.anomaly_reason
 from marts.downloads_by_model_monthly as monthly
@@ -206,6 +216,7 @@ _CONCENTRATION_COLUMNS = (
     Column("keys", "Counted", "count"),
     Column("coverage", "Coverage", "share"),
     Column("mark", "Mark"),
+    Column("null_reason", "Why missing"),
 )
 _UNITS = (
     ("organization", "Organizations"),
@@ -237,11 +248,11 @@ def _draw_concentration(rows: Sequence[Row], styles: Styler) -> Drawing:
 
 
 def _tell_concentration(rows: Sequence[Row]) -> str:
-    last = newest(rows, "hhi")
+    last, said = told_month(rows, "hhi", "coverage")
     of = {row["unit"]: row for row in rows if row["month"] == last and row["hhi"] is not None}
     row = of.get("organization") or next(iter(of.values()))
     return (
-        f"In {words.month(last)} the first {row['unit']} drew {words.percent(row['top1_share'])} of"
+        f"In {said} the first {row['unit']} drew {words.percent(row['top1_share'])} of"
         f" downloads, the first five {words.percent(row['top5_share'])} and the first ten"
         f" {words.percent(row['top10_share'])}; the Herfindahl-Hirschman index stood at {row['hhi']:.2f}."
     )
@@ -278,7 +289,8 @@ select
     case
         when monthly.has_anomalies then 'anomaly'
         when monthly.coverage < 0.95 then 'low_coverage'
-    end as mark
+    end as mark,
+    monthly.null_reason
 from monthly
 where
     monthly.month between
@@ -289,7 +301,10 @@ order by monthly.month, monthly.unit""",
     draw=_draw_concentration,
     tell=_tell_concentration,
     gap=no_months,
-    remarks=("Months of unequal coverage are not comparable; the table gives each month's coverage.",),
+    remarks=(
+        UNMEASURED,
+        "Months of unequal coverage are not comparable; the table gives each month's coverage.",
+    ),
 )
 
 _CROSSOVER_COLUMNS = (
@@ -352,7 +367,7 @@ CROSSOVERS = Figure(
     model_set=CORE,
     source="hub",
     columns=_CROSSOVER_COLUMNS,
-    sql="""\
+    sql=f"""\
 with largest as (
     (
         select 'downloads_cumulative_by_organization' as metric, organization as name, null as label
@@ -377,6 +392,12 @@ with largest as (
         (values ('downloads_cumulative_by_region'), ('derivatives_share_by_region')) as metrics (metric)
     cross join
         (values ('us', 'United States'), ('china', 'China'), ('eu', 'Europe')) as regions (name, label)
+),
+
+counted as (
+    select month, sum(new_derivatives) as derivatives from marts.derivatives_by_region_monthly
+    where relation = 'all' and min_downloads = 5 and not community_only and region <> 'unknown'
+    group by month
 )
 
 select
@@ -394,13 +415,18 @@ select
 from marts.crossovers as crossovers
 inner join largest as leader on crossovers.metric = leader.metric and crossovers.leader = leader.name
 inner join largest as trailer on crossovers.metric = trailer.metric and crossovers.trailer = trailer.name
+left join counted using (month)
+where crossovers.metric <> 'derivatives_share_by_region' or counted.derivatives >= {FEW}
 order by crossovers.month desc, pair, crossovers.metric
 limit 50""",
     measure="leader_value",
     draw=_draw_crossovers,
     tell=_tell_crossovers,
-    gap=lambda facts: f"No two of the largest cross in a month in which both are known ({facts.model_set}).",
+    gap=lambda facts: (
+        f"No two of the largest cross in a month in which enough is known of both ({facts.model_set})."
+    ),
     remarks=(
         "A crossing is no more certain than the two values: the table gives both, and the smaller coverage.",
+        f"Of shares of new derivatives only months with at least {FEW} that have a known base count.",
     ),
 )

@@ -83,7 +83,7 @@ def _draw_newest(rows: Sequence[Row], styles: Styler) -> Drawing:
         axis=alt.Axis(title="days after release", orient="top", labelAngle=0),
     )
     y = charts.rows_axis("model_id")
-    text = "format(datum.ram, datum.ram < 10 ? '.2f' : '.0f')"
+    text = "format(datum.ram, datum.ram < 10 ? '.2f' : '.1f')"
     chart = charts.heat(
         len({row["model_id"] for row in rows}), x, y, "ram", _AROUND_ONE, _NEWEST_COLUMNS, text=text, step=24
     )

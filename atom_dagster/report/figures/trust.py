@@ -11,7 +11,7 @@ import altair as alt
 
 from atom_dagster.report import charts, words
 from atom_dagster.report.figure import Column, Drawing, Facts, Figure, Panel, Row, Style, Styler, newest
-from atom_dagster.report.figures._shared import CORE, MONTH, REGION_ORDER, no_months
+from atom_dagster.report.figures._shared import CORE, MONTH, NEWEST, REGION_ORDER, no_months, told_month
 
 _COVERAGE_COLUMNS = (
     MONTH,
@@ -121,7 +121,11 @@ def _draw_anomalies(rows: Sequence[Row], styles: Styler) -> Drawing:
     if not drawn:
         return Drawing([])
     x = charts.across("ratio", "downloads ÷ what is typical", "ratio", is_log=True)
-    y = charts.rows_axis("label")
+    # The month first: a long name is cut at its end.
+    month_first = "replace(datum.label, regexp('^(?:.*/)?(.*), ([0-9]{4}-[0-9]{2})$'), '$2 $1')"
+    y = alt.Y(
+        field="label", type="nominal", sort=None, axis=alt.Axis(title=None, labelExpr=month_first, grid=False)
+    )
     chart = charts.dots(len(drawn), x, y, "anomaly_reason", shown, _ANOMALY_COLUMNS, rule=1)
     return Drawing([Panel(chart.transform_filter("datum.ratio > 0"))], shown)
 
@@ -267,6 +271,7 @@ _SET_COLUMNS = (
     Column("share_of_core", "Total against core", "share"),
     Column("models_measured", "Models measured", "count"),
     Column("coverage", "Coverage", "share"),
+    Column("month_coverage", "Coverage of the whole month", "share"),
     Column("null_reason", "Why missing"),
 )
 _SETS = {
@@ -306,8 +311,8 @@ def _tell_model_sets(rows: Sequence[Row]) -> str:
     parts = [
         f"{_SETS.get(key, key)} {words.percent(of[key])}" for key in _SETS if key in of and key != "core"
     ]
-    month = words.month(newest(rows, "downloads"))
-    told = f"Against the core list's downloads of {month}: {words.listed(parts)}."
+    _, said = told_month([row for row in rows if row["model_set"] == "core"], "downloads", "month_coverage")
+    told = f"Against the core list's downloads of {said}: {words.listed(parts)}."
     missing = sorted({row["model_set"] for row in rows} - of.keys())
     if missing:
         names = words.listed([_SETS.get(key, key) for key in missing])
@@ -320,23 +325,20 @@ MODEL_SETS = Figure(
     title="Which models are counted",
     question="How much do the totals depend on the list of models?",
     definition=(
-        "The newest closed month under every disputed reading of the registry: its charted list as it"
-        " stands, without the T5Gemma models its own rule excludes, without the file formats its rule"
-        " excludes, without official precision variants; with its second list; and over every model ever"
-        " read."
+        "The newest closed month covered to 95 %, else the newest that is measured, under every disputed"
+        " reading of the registry: its charted list as it stands, without the T5Gemma models its own rule"
+        " excludes, without the file formats its rule excludes, without official precision variants; with"
+        " its second list; and over every model ever read."
     ),
     model_set="six sets side by side",
     source="hub",
     columns=_SET_COLUMNS,
-    sql="""\
-with newest as (
-    select max(month) as month from marts.downloads_by_model_set_monthly
-    where downloads is not null
-),
+    sql=f"""\
+with {NEWEST},
 
 sets as (
     select sets.* from marts.downloads_by_model_set_monthly as sets
-    inner join newest using (month)
+    inner join newest on sets.month = newest.month
 ),
 
 totals as (
@@ -351,12 +353,15 @@ select
     sets.downloads,
     sets.downloads_without_anomalies,
     sets.downloads_cumulative,
-    totals.total / (select core.total from totals as core where core.model_set = 'core') as share_of_core,
+    totals.total
+    / nullif((select core.total from totals as core where core.model_set = 'core'), 0) as share_of_core,
     sets.models_measured,
     sets.coverage,
+    newest.coverage as month_coverage,
     sets.null_reason
 from sets
 inner join totals using (model_set)
+cross join newest
 order by sets.model_set, sets.region""",
     measure="downloads",
     draw=_draw_model_sets,

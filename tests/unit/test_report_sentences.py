@@ -1,0 +1,113 @@
+"""What the report says in words, where little is measured or few are counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from atom_dagster.report import page, palette
+from atom_dagster.report.figures import FIGURES
+from tests.unit import _published
+
+BY_ID = {figure.id: figure for figure in FIGURES}
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _published.write(tmp_path_factory.mktemp("published") / "atom.duckdb")
+
+
+@pytest.fixture
+def shown_of(database: Path, tmp_path: Path):
+    """A figure of the file as statements change it."""
+
+    def show(statements: str, figure_id: str) -> dict:
+        changed = tmp_path / "changed.duckdb"
+        changed.write_bytes(database.read_bytes())
+        with duckdb.connect(str(changed)) as connection:
+            for statement in statements.split(";"):
+                connection.execute(statement)
+            facts, styles = page.facts_of(connection), palette.of(connection).styles
+            return page.shown(connection, BY_ID[figure_id], facts, styles)
+
+    return show
+
+
+UNCOVERED = """
+    update marts.downloads_concentration_monthly set coverage = 0.6 where month {months};
+    update marts.downloads_by_organization_monthly
+    set coverage = 0.6, downloads_linked = downloads + 700000000
+    where month = '2025-12-01' and organization = 'Qwen';
+    update marts.downloads_by_size_monthly set coverage = 0.6 where month {months}"""
+BY_MONTH = ("monthly_by_organization", "share_of_largest_size", "size_mix", "top_models", "concentration")
+
+
+@pytest.mark.parametrize("figure_id", [*BY_MONTH, "model_sets"])
+def test_a_sentence_is_about_the_newest_month_that_is_covered(figure_id: str, shown_of):
+    told = shown_of(UNCOVERED.format(months="= '2025-12-01'"), figure_id)["sentence"]
+    assert "November 2025" in told
+    assert "December 2025" not in told
+    assert "is measured" not in told
+
+
+@pytest.mark.parametrize("figure_id", [*BY_MONTH, "model_sets"])
+def test_a_sentence_about_a_month_little_covered_says_so(figure_id: str, shown_of):
+    told = shown_of(UNCOVERED.format(months="is not null"), figure_id)["sentence"]
+    assert "December 2025 (60.0% of what was expected is measured)" in told
+
+
+def test_a_sentence_tells_what_is_drawn(shown_of):
+    told = shown_of(UNCOVERED.format(months="is not null"), "monthly_by_organization")["sentence"]
+    # Twelve and one times four million, and the seven hundred million of the linked line.
+    assert "Qwen had 752 million linked downloads" in told
+
+
+def test_shares_of_few_derivatives_are_marked_and_not_told(shown_of):
+    few = (
+        "update marts.derivatives_by_{key}_monthly set new_derivatives = new_derivatives / 10"
+        " where month {of}"
+    )
+    for figure_id, key in (("derivatives_by_region", "region"), ("derivatives_by_family", "family")):
+        told = shown_of(few.format(key=key, of="= '2025-11-01'"), figure_id)
+        assert "the 75 new derivatives of October 2025" in told["sentence"]
+        assert "November 2025" not in told["sentence"]
+        assert ("□", "fewer than 30 new derivatives with a known base") in told["marks"]
+        assert "□" not in str(shown_of("select 1", figure_id)["marks"])
+    for figure_id, key in (
+        ("derivatives_by_region", "region"),
+        ("derivatives_by_family", "family"),
+        ("derivatives_by_threshold", "region"),
+    ):
+        told = shown_of(few.format(key=key, of="is not null"), figure_id)["sentence"]
+        assert "no share is told; the most are the 8 of" in told
+        assert "%" not in told
+
+
+def test_one_month_of_enough_derivatives_has_no_peak(shown_of):
+    few = (
+        "update marts.derivatives_by_family_monthly set new_derivatives = new_derivatives / 10"
+        " where month {of} '2025-10-01'"
+    )
+    told = shown_of(few.format(of="<>"), "derivatives_by_family")["sentence"]
+    assert "the 75 new derivatives of October 2025" in told
+    assert "any month" not in told
+    assert "any month" in shown_of(few.format(of="="), "derivatives_by_family")["sentence"]
+
+
+def test_a_crossing_of_few_derivatives_is_none(shown_of):
+    crossing = (
+        "insert into marts.crossovers by name select 'derivatives_share_by_region' as metric, 'us' as leader,"
+        " 'china' as trailer, 1 as occurrence, date '2025-09-01' as month, 0.6 as leader_value,"
+        " 0.4 as trailer_value, true as is_comparable"
+    )
+    few = "update marts.derivatives_by_region_monthly set new_derivatives = 1"
+    assert shown_of(crossing, "crossovers")["rows"] == 3
+    assert shown_of(f"{crossing}; {few}", "crossovers")["rows"] == 2
+
+
+def test_model_sets_without_downloads_of_the_core_have_no_share(shown_of):
+    found = shown_of("update marts.downloads_by_model_set_monthly set downloads = 0", "model_sets")
+    assert found["gap"] == ""
+    assert "inf" not in found["sentence"] and "nan" not in found["sentence"]
