@@ -23,7 +23,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {"observations": ("source", "model_id", "o
 NUMERIC = {"BIGINT", "INTEGER", "DOUBLE"}
 _UNITS = (
     (
-        r"^(share|coverage|growth|ratio|hhi|ram|(hit|base)_rate)(_|$)|_(share|ram|difference)$|^tolerance$",
+        r"^(share|coverage|growth|ratio|hhi|ram|(hit|base)_rate)(_|$)|_(share|ram|difference|error)$|^tolerance$",
         "1",
     ),
     (r"downloads|^counter_correction$", "downloads"),

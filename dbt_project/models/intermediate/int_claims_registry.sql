@@ -49,7 +49,7 @@ measures as (
 {{ claim('C48', 'tracked_models',
     comparable='abs(' ~ days_between('tracked_on', report_on) ~ ') <= 31',
     settings="'Models on the charted list, a replaced id counted with the one that replaced it. '",
-    note="'List of ' || cast(tracked_on as " ~ dbt.type_string() ~ ") || ', "
+    note="'List of ' || coalesce(cast(tracked_on as " ~ dbt.type_string() ~ "), 'no day') || ', "
         ~ "the nearest held to the report of 2026-04-08, with ' || " ~ in_words('tracked_rows', 0)
         ~ " || ' rows. The report goes with one of February or March 2026 (1 481 and 1 617 rows).'",
     missing='No list of the registry is held.') }}
