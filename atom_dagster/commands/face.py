@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import select
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -21,11 +22,23 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from atom_dagster.settings import Settings, SettingsError
 
 DONE, REFUSED, USAGE, SOURCE_FAILED = 0, 1, 2, 3
-BUG, INTERRUPTED = 70, 130
-"""What should not happen (as in sysexits.h), and Ctrl-C: none of the contract's codes may lie."""
+BUG, INTERRUPTED, UNREAD = 70, 130, 141
+"""What should not happen (as in sysexits.h), Ctrl-C, and a reader such as `head` that has left (as a shell
+says it): none of the contract's codes may lie."""
 
-err = Console(stderr=True, highlight=False)
-out = Console(highlight=False)
+
+class Terminal(Console):
+    """Where a command prints; it ends without a word when nobody reads any more."""
+
+    def on_broken_pipe(self) -> None:
+        """What Python flushes at its end goes nowhere, or it would complain."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+        sys.exit(UNREAD)
+
+
+err = Terminal(stderr=True, highlight=False)
+out = Terminal(highlight=False)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,12 +87,21 @@ def world_options(command: F) -> F:
         except (CliError, click.ClickException, click.exceptions.Exit):
             raise
         except Exception as error:
+            if isinstance(error, BrokenPipeError) and _nobody_reads():
+                out.on_broken_pipe()
             if debug:
                 raise
             first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise CliError(f"{first} (--debug shows where)", BUG) from error
 
     return wrapped  # type: ignore[return-value]
+
+
+def _nobody_reads() -> bool:
+    """Whether stdout is the pipe that broke: a connection to a service may break too."""
+    stdout = select.poll()
+    stdout.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in stdout.poll(0))
 
 
 def accept_shrink(command: F) -> F:

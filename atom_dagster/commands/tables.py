@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
-from atom_dagster.commands.face import out
+from atom_dagster.commands.face import Terminal, out
 
 FORMS = ("table", "csv", "json")
 
@@ -26,11 +25,12 @@ def write_rows(names: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
         writer.writerows(rows)
+        sys.stdout.flush()
     elif form == "json":
         click.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows], default=str, indent=2))
     else:
         table = Table(*names, box=None, header_style="bold")
         for row in rows:
             table.add_row(*("NULL" if value is None else str(value) for value in row))
-        console = out if out.is_terminal else Console(width=10_000, highlight=False)
+        console = out if out.is_terminal else Terminal(width=10_000, highlight=False)
         console.print(table)

@@ -4,6 +4,8 @@ something does not work."""
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +185,19 @@ def test_a_dbt_that_never_built_anything_is_said_to_have_not(home: Path):
     assert dbt.complaint(Settings.from_env(atom_environment(home))).startswith(
         "dbt ended before it built anything"
     )
+
+
+@pytest.mark.parametrize(("form", "codes"), [("table", {0, 141}), ("csv", {141}), ("json", {0, 141})])
+def test_a_reader_that_leaves_is_no_fault(sample: Finished, form: str, codes: set[int]):
+    # What is written at once may have been taken whole when the reader leaves.
+    query = "select repeat('x', 1000) as line from range(1000)"
+    with subprocess.Popen(
+        [sys.executable, "-m", "atom_dagster", "sql", "--format", form, query],
+        env=sample.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as running:  # fmt: skip
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.readline()
+        running.stdout.close()
+        assert running.wait(60) in codes
+        assert [line for line in running.stderr if "synthetic" not in line] == []
