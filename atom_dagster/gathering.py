@@ -11,6 +11,7 @@ any archive is loaded, whoever answered today: which of two readings of a day co
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Collection, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
@@ -32,6 +33,7 @@ from atom_dagster.sources import (
     archive,
     archive_listing,
     archive_series,
+    archive_shrink,
     hub,
     openrouter,
 )
@@ -233,8 +235,7 @@ def _ask_archive(
         past.answered += 1
         past.spans.append(_span(source, listed))
         for snapshot, fault in _pull_missing(source, listed, asked, place, endpoints):
-            of = [month_of(snapshot.folder_date)] if snapshot.folder_date else sorted(asked)
-            for month in of:
+            for month in sorted(archive_listing.months_of(source, snapshot) & asked or asked):
                 faults.setdefault(month, []).append(str(fault))
                 if isinstance(fault, Shrunk):
                     past.shrunk.setdefault(month, str(fault))
@@ -275,30 +276,42 @@ def _pull_missing(
     ]
     if not missing:
         return []
-    rows = {
-        date.fromisoformat(pull.facts["folder_date"]): int(pull.facts["rows"])
+    sizes = {
+        date.fromisoformat(pull.facts["folder_date"]): archive_shrink.size_of(pull)
         for pull in landed
         if pull.facts["folder_date"]
     }
+    listed_days = archive_shrink.may_follow(source, listed, settings.archive_days)
     tasks: dict[Snapshot, Future[Pull]] = {}
+    on_way: dict[date, Future[Pull]] = {}
     watch = _Watch()
 
-    def previous_rows(snapshot: Snapshot) -> int | None:
-        """Rows of the newest readable snapshot before this one, waiting for it if it is on its way.
+    def size_on(day: date) -> archive_shrink.Size | None:
+        """Of a snapshot that landed, or of one on its way once it is there.
 
         Tasks begin in the order of their days and wait only for earlier ones, so one of them always
         goes on.
         """
-        on_way = {earlier.folder_date: task for earlier, task in tasks.items()}
-        days = {
-            day for day in (*rows, *on_way) if day and snapshot.folder_date and day < snapshot.folder_date
-        }
-        for day in sorted(days, reverse=True):
-            if day in on_way and on_way[day].exception() is None:
-                return int(on_way[day].result().facts["rows"])
-            if day in rows:
-                return rows[day]
-        return None
+        if day in on_way and on_way[day].exception() is None:
+            return archive_shrink.size_of(on_way[day].result())
+        return sizes.get(day)
+
+    @functools.cache
+    def rows_of(snapshot: Snapshot) -> int | None:
+        try:
+            return archive_shrink.rows_of(endpoints, source, snapshot, PATIENCE.until(watch.go_on))
+        except FAULTS:
+            return None
+
+    def before(snapshot: Snapshot) -> archive_shrink.Size | None:
+        return archive_shrink.before(
+            snapshot,
+            listed_days,
+            {*sizes, *on_way},
+            size_on,
+            rows_of,
+            settings.accepted_shrinks,
+        )
 
     def one(snapshot: Snapshot) -> Pull:
         watch.check()
@@ -309,7 +322,7 @@ def _pull_missing(
                 snapshot,
                 archive=source,
                 now=settings.now,
-                previous_rows=lambda: previous_rows(snapshot),
+                before=lambda: before(snapshot),
                 accepted_shrinks=settings.accepted_shrinks,
                 every=settings.archive_days,
                 progress=lambda *_: watch.go_on(),
@@ -332,6 +345,8 @@ def _pull_missing(
 
         for snapshot in missing:
             tasks[snapshot] = pool.submit(task_of, snapshot)
+            if snapshot.folder_date:
+                on_way[snapshot.folder_date] = tasks[snapshot]
         begun.set()
         by_task = {task: snapshot for snapshot, task in tasks.items()}
         try:

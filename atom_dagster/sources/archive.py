@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from atom_dagster.landing import Landing, Pull
 from atom_dagster.settings import Archive, Endpoints
-from atom_dagster.sources import BadAnswer, Progress, Shrunk
+from atom_dagster.sources import BadAnswer, Progress
 from atom_dagster.sources.archive_files import (
     day_of,
     frames,
@@ -29,6 +29,7 @@ from atom_dagster.sources.archive_files import (
     understood,
 )
 from atom_dagster.sources.archive_listing import Snapshot, anchored, client_of, file_at, snapshots
+from atom_dagster.sources.archive_shrink import Size, judged
 from atom_dagster.sources.http import PATIENCE, Patience, answered_at
 from atom_dagster.sources.hub_client import Download
 from atom_dagster.sources.models import Collector, instant
@@ -47,7 +48,7 @@ def pull(
     *,
     archive: Archive,
     now: Callable[[], datetime],
-    previous_rows: Callable[[], int | None] = lambda: None,
+    before: Callable[[], Size | None] = lambda: None,
     accepted_shrinks: Collection[date] = (),
     every: int = 7,
     progress: Progress | None = None,
@@ -61,8 +62,8 @@ def pull(
         snapshot: which one.
         archive: the archive it is of.
         now: the clock.
-        previous_rows: rows of the snapshot before it, asked when the file is there; a complete archive
-            never halves.
+        before: size of the snapshot before it, asked when the file is there; a complete archive never
+            halves.
         accepted_shrinks: days of snapshots that may halve all the same.
         every: days from one reading to the next that are taken of a series.
         progress: told of bytes.
@@ -103,7 +104,7 @@ def pull(
         try:
             facts = _facts(draft.file(page), page.bytes, snapshot, archive, latest)
             if archive.kind == "complete":
-                facts |= _shrink(facts["rows"], previous_rows(), snapshot, accepted_shrinks)
+                facts |= judged(facts["rows"], before(), snapshot, accepted_shrinks)
         except BadAnswer:
             draft.discard()
             raise
@@ -114,7 +115,8 @@ def pull(
             | {
                 "layout": archive.layout,
                 "folder_date_is": archive.folder_date_is,
-                "is_complete": archive.kind == "complete",
+                # What a shrunken snapshot lacks is not gone from the Hub.
+                "is_complete": archive.kind == "complete" and "rows_before_shrink" not in facts,
                 "revision": snapshot.revision,
                 # The weekly archive does not say which upstream commit a snapshot is a copy of.
                 "upstream_committed_on": committed_on.isoformat() if committed_on else None,
@@ -271,20 +273,3 @@ def _facts(file: Path, size: int, snapshot: Snapshot, archive: Archive, latest: 
                     youngest = max(filter(None, (youngest, top)), default=None)
         is_known = isinstance(youngest, datetime)
         return facts | {"max_created_at": youngest.isoformat() if is_known else None}
-
-
-def _shrink(rows: int, before: int | None, snapshot: Snapshot, accepted: Collection[date]) -> dict[str, Any]:
-    """The fact that a snapshot shrank and was accepted by name; nothing when it did not shrink.
-
-    Raises:
-        Shrunk: it shrank and nobody accepted it.
-    """
-    if before is None or rows >= before / 2:
-        return {}
-    if snapshot.folder_date in accepted:
-        return {"shrink_accepted_from_rows": before}
-    raise Shrunk(
-        f"{snapshot.title} has {rows} models, less than half of the snapshot before it ({before}); a "
-        "complete archive does not halve, so it was not recorded; to accept it all the same, run again "
-        f"with --accept-shrink {snapshot.folder_date}."
-    )

@@ -113,12 +113,16 @@ def candidates(
         chosen = anchored([day for day, _ in dated], months, every)
         first = dict(reversed(dated))
         return [first[day] for day in chosen]
+    return [snapshot for _, snapshot in dated if months_of(archive, snapshot) & set(months)]
+
+
+def months_of(archive: Archive, snapshot: Snapshot) -> set[date]:
+    """The months (first days) that a snapshot may observe; none of a series, whose file says it."""
+    day = snapshot.folder_date
+    if day is None:
+        return set()
     reach = timedelta(days=6 if archive.folder_date_is == "week_start" else 0)
-    return [
-        snapshot
-        for day, snapshot in dated
-        if {day.replace(day=1), (day + reach).replace(day=1)} & set(months)
-    ]
+    return {day.replace(day=1), (day + reach).replace(day=1)}
 
 
 def anchored(days: Iterable[date], months: Collection[date], every: int) -> list[date]:

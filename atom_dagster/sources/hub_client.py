@@ -127,13 +127,13 @@ class HubClient:
             )
         return url[len(self.endpoint) :]
 
-    def download(self, request: str) -> Download:
-        """A file as it comes, going on where a transfer broke.
+    def download(self, request: str, *, start: int = 0) -> Download:
+        """A file as it comes, from its byte ``start`` on, going on where a transfer broke.
 
         Raises:
             SourceError: nothing came that could be begun with.
         """
-        return Download(self, request)
+        return Download(self, request, start)
 
     def _bucket(self, request: str) -> str:
         return origin(self.endpoint) + (" resolvers" if "/resolve/" in request else " api")
@@ -186,9 +186,9 @@ def final(error: Exception, name: str, endpoint: str) -> Exception:
 class Download:
     """The chunks of one file; ``answer``, without body, is there before the first is taken."""
 
-    def __init__(self, client: HubClient, request: str) -> None:
+    def __init__(self, client: HubClient, request: str, start: int = 0) -> None:
         self.answer = Answer(0, {}, b"")
-        self._client, self._request = client, request
+        self._client, self._request, self._start = client, request, start
         self._chunks = self._stream()
         self._first = next(self._chunks, b"")
 
@@ -197,7 +197,7 @@ class Download:
         yield from self._chunks
 
     def _stream(self) -> Iterator[bytes]:
-        client, patience, got, turn = self._client, self._client.patience, 0, 1
+        client, patience, got, turn = self._client, self._client.patience, self._start, 1
         while True:
             key = client._bucket(self._request)
             patience.pace(client.service, key)
@@ -235,7 +235,7 @@ class Download:
                         else:
                             return
             except (*_NEVER, *_TORN) as error:
-                broken = Broken(describe(error), reached=got > 0)
+                broken = Broken(describe(error), reached=got > self._start)
             except httpx2.HTTPError as error:
                 raise client._final(error) from error
             except OfflineModeIsEnabled as error:
@@ -247,10 +247,11 @@ class Download:
 
     def _goes_on(self, answer: Answer, got: int) -> int:
         """Check that an answer continues the same file; bytes to skip of it."""
-        if got == 0:
+        if self.answer.status == 0:
             self.answer = answer
-            return 0
-        if answer.headers.get("etag") != self.answer.headers.get("etag"):
+            if got == 0:
+                return 0
+        elif answer.headers.get("etag") != self.answer.headers.get("etag"):
             raise BadAnswer(
                 f"{self._client.service.name} changed {urlsplit(self._request).path} while it was "
                 "downloaded; run again."

@@ -21,6 +21,7 @@ from atom_dagster.settings import Archive
 from atom_dagster.sources import BadAnswer, Missing, archive, archive_files, archive_listing, archive_series
 from atom_dagster.sources.archive import Snapshot
 from atom_dagster.sources.archive_listing import anchored, candidates
+from atom_dagster.sources.archive_shrink import Size
 from atom_dagster.sources.tables import Reading
 from tests.unit._archive import parquet
 from tests.unit._loopback import Asked, Clock, Loopback, Reply, at, endpoints
@@ -216,9 +217,9 @@ def test_a_shrunken_revision_is_refused_by_name_and_can_be_accepted(
 ) -> None:
     with_revisions(server, None)
     with pytest.raises(BadAnswer, match=r"models\.parquet of 2026-03-09 has 2 .*--accept-shrink 2026-03-09"):
-        fetch(server, landing, "revisions", REVISION, previous_rows=lambda: 5)
+        fetch(server, landing, "revisions", REVISION, before=lambda: Size(5))
     assert landing.pulls() == []
-    accepted = {"previous_rows": lambda: 5, "accepted_shrinks": {date(2026, 3, 9)}}
+    accepted = {"before": lambda: Size(5), "accepted_shrinks": {date(2026, 3, 9)}}
     pull = fetch(server, landing, "revisions", REVISION, **accepted)
     assert pull.facts["shrink_accepted_from_rows"] == 5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from inspect import signature
@@ -17,7 +17,7 @@ import pytest
 from atom_dagster.gathering import SILENCES, Gathered, Place, gather_hub
 from atom_dagster.landing import Landing
 from atom_dagster.settings import Archive
-from atom_dagster.sources import Unreachable, archive, archive_listing, http
+from atom_dagster.sources import BadAnswer, Unreachable, archive, archive_listing, http
 from atom_dagster.sources.archive import Snapshot
 from atom_dagster.worlds import open_world
 from tests.unit._loopback import endpoints as fake_endpoints
@@ -265,16 +265,43 @@ def test_a_shrunken_snapshot_is_measured_by_the_last_readable_one_before_it(
     assert "shrink_accepted_from_rows" not in facts["2026-03-18"]
 
 
+def test_a_month_filled_first_refuses_what_the_whole_range_would(gather: Gatherer) -> None:
+    day = "2026-03-04"
+    with open_world(settings()) as found:
+        [weekly] = [source for source in found.archives if source.name == "hub_archive"]
+        [size] = [one.size for one in archive_listing.snapshots(found, weekly) if one.scope == day]
+    # That one's size alone is not listed: only its rows are wrong.
+    hidden = {"path": f"{WEEKLY}/tree", "replace": {f'"size":{size}': '"was":0'}}
+    found = gather("2026-03", faults=[hidden, spoilt(day)[1]])
+    assert f"--accept-shrink {day}" in found.failed[month("2026-03")]
+    assert day not in {pull.scope for pull in gather.landing.pulls("hub_archive")}
+    assert "2026-02-25" not in {pull.scope for pull in gather.landing.pulls("hub_archive")}
+
+
+def test_a_snapshot_of_the_last_week_before_a_month_fails_for_that_month(
+    pulling: Callable[..., Gathered],
+) -> None:
+    def fake(snapshot: Snapshot) -> None:
+        if snapshot.folder_date == date(2026, 2, 27):
+            raise BadAnswer("It is torn; run again.")
+
+    found = pulling(fake, 2, days=[date(2026, 2, 27), date(2026, 3, 6)])
+    assert found.failed == {month("2026-03"): "It is torn; run again."}
+
+
 Fake = Callable[..., Any]
 """Called with a snapshot and, if it takes one, the patience it would be pulled with."""
+
+
+TWELVE_DAYS = [date(2026, 3, day) for day in range(1, 13)]
 
 
 @pytest.fixture
 def pulling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Gathered]:
     """Gathers a month of twelve snapshots with a pull of the test's own."""
 
-    def run(fake: Fake, workers: int) -> Gathered:
-        snapshots = [Snapshot(date(2026, 3, day), f"models/2026-03-{day:02}", 1) for day in range(1, 13)]
+    def run(fake: Fake, workers: int, days: Sequence[date] = TWELVE_DAYS) -> Gathered:
+        snapshots = [Snapshot(day, f"models/{day}", 1) for day in days]
         monkeypatch.setattr(archive_listing, "snapshots", lambda *_, **__: snapshots)
         takes = signature(fake).parameters
         monkeypatch.setattr(

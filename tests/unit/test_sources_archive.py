@@ -13,6 +13,7 @@ import pytest
 from atom_dagster.landing import Landing
 from atom_dagster.sources import BadAnswer, Refused, SourceError, Unreachable, archive
 from atom_dagster.sources.archive import Snapshot
+from atom_dagster.sources.archive_shrink import Size
 from tests.unit._archive import FOLDER, PATH, RESOLVE, columns, fetch, parquet
 from tests.unit._loopback import HTML, Asked, Clock, Loopback, Reply, at, endpoints, serving
 
@@ -151,12 +152,12 @@ def test_a_file_of_another_size_than_listed(server: Loopback, landing: Landing) 
 def test_a_complete_archive_never_halves(server: Loopback, landing: Landing) -> None:
     body = parquet(columns())
     with pytest.raises(BadAnswer, match="less than half of the snapshot before"):
-        fetch(server, landing, body, previous_rows=lambda: 7)
-    assert fetch(server, landing, body, previous_rows=lambda: 6).record()["is_complete"]
+        fetch(server, landing, body, before=lambda: Size(7))
+    assert fetch(server, landing, body, before=lambda: Size(6)).record()["is_complete"]
 
 
 def test_a_selection_may_shrink(server: Loopback, landing: Landing) -> None:
-    pull = fetch(server, landing, parquet(columns()), previous_rows=lambda: 7, kind="selection")
+    pull = fetch(server, landing, parquet(columns()), before=lambda: Size(7), kind="selection")
     assert pull.facts["rows"] == 3
     assert not pull.record()["is_complete"]
 
