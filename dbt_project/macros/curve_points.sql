@@ -215,9 +215,21 @@ fixed_points as (
 
 fixed_series as (
 
-    {{ with_next(
-        'fixed_points', [key], 'point_on', {'cumulative': 'next_cumulative', 'kind': 'next_kind'}
-    ) }}
+    select
+        {{ key }},
+        point_on,
+        cumulative,
+        lead(cumulative) over (partition by {{ key }} order by point_on) as next_cumulative,
+        -- a point of 2.4 may lie between a day and the counter next to it
+        max(case when kind = 'reading' then point_on end) over (
+            partition by {{ key }} order by point_on
+            rows between unbounded preceding and current row
+        ) as counter_on,
+        min(case when kind = 'reading' then point_on end) over (
+            partition by {{ key }} order by point_on
+            rows between 1 following and unbounded following
+        ) as next_counter_on
+    from fixed_points
 
 ),
 
@@ -263,14 +275,8 @@ back_points as (
     from back_asks
     {{ asof_left_join('fixed_series', 'fixed', [key], 'back_asks', 'asked_on', 'point_on') }}
     where
-        not (
-            fixed.kind = 'reading'
-            and {{ days_between('fixed.point_on', 'back_asks.asked_on') }} <= 7
-        )
-        and not (
-            fixed.next_kind = 'reading'
-            and {{ days_between('back_asks.asked_on', 'fixed.next_on') }} <= 7
-        )
+        coalesce({{ days_between('fixed.counter_on', 'back_asks.asked_on') }} > 7, true)
+        and coalesce({{ days_between('back_asks.asked_on', 'fixed.next_counter_on') }} > 7, true)
 
 ),
 
