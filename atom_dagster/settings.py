@@ -298,15 +298,21 @@ def _days(text: str) -> frozenset[date]:
         ) from error
 
 
+_YEARS = (2000, 2999)
+
+
 def _instant(text: str | None) -> datetime | None:
     if not text:
         return None
+    wrong = SettingsError(f"ATOM_NOW is {text!r}; write an ISO instant such as 2026-04-08T00:00:00Z.")
     try:
-        return _utc(datetime.fromisoformat(text))
-    except ValueError as error:
-        raise SettingsError(
-            f"ATOM_NOW is {text!r}; write an ISO instant such as 2026-04-08T00:00:00Z."
-        ) from error
+        instant = _utc(datetime.fromisoformat(text))
+    except (ValueError, OverflowError) as error:
+        raise wrong from error
+    # Months before and after it must be dates too.
+    if not _YEARS[0] <= instant.year <= _YEARS[1]:
+        raise wrong
+    return instant
 
 
 def _utc(instant: datetime) -> datetime:

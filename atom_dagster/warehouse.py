@@ -89,7 +89,8 @@ class WriterLock:
             Busy: the lock was not free within ``timeout``.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        # A reader needs no right to write: not to the file, if there is one.
+        descriptor = os.open(self.path, (os.O_RDONLY if shared else os.O_RDWR) | os.O_CREAT, 0o644)
         mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         started, told = time.monotonic(), False
         while True:

@@ -113,7 +113,7 @@ def verify(settings: Settings, debug: bool) -> None:
 @click.option(
     "--vintages-older-than",
     "days",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 36_500),
     metavar="DAYS",
     help="Also OpenRouter's answers older than this that newer ones hold in full; kept by default.",
 )

@@ -4,6 +4,9 @@ something does not work."""
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -201,3 +204,28 @@ def test_a_reader_that_leaves_is_no_fault(sample: Finished, form: str, codes: se
         running.stdout.close()
         assert running.wait(60) in codes
         assert [line for line in running.stderr if "synthetic" not in line] == []
+
+
+def test_who_may_only_read_reads_and_is_told_what_else_needs(sample: Finished, home: Path):
+    copy_home(sample.home, home)
+    for path in (home, *home.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode & ~0o222)
+    # Root may write whatever the mode says, unless it gives that up.
+    obeying = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    if obeying and shutil.which("setpriv") is None:
+        pytest.skip("root cannot do without its rights here: there is no setpriv")
+
+    def asked(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [*obeying, sys.executable, "-m", "atom_dagster", *arguments]
+        environment = atom_environment(home)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    for command in (("status",), ("verify",), ("prune",), ("sql", "select 1")):
+        done = asked(*command)
+        assert done.returncode == 0, (command, done.stderr)
+    done = asked("run")
+    assert done.returncode == 2
+    assert re.search(
+        rf"^atom: This user has no right to {home}/\S+; give it that right", done.stderr, re.MULTILINE
+    )

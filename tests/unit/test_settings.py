@@ -35,6 +35,8 @@ def test_worlds_never_share_a_home(tmp_path: Path):
         {"ATOM_WORLD": "live:now"},
         {"ATOM_SEED": "two"},
         {"ATOM_NOW": "yesterday"},
+        {"ATOM_NOW": "9999-12-31"},
+        {"ATOM_NOW": "1999-12-31T00:00:00Z"},
         {"ATOM_HUB_SCOPE": "some"},
         {"ATOM_SCHEDULES": "observe_daily,close"},
         {"ATOM_ARCHIVES": "hub_archive,hub_stats"},
