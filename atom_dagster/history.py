@@ -6,7 +6,7 @@ not belong here: when anything is asked for (``schedules``), or what came of it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -17,6 +17,10 @@ from atom_dagster.partitions import month_of, months_between, next_month
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 SCHEDULE = "dagster/schedule_name"
 _SCHEDULED_FOR = ".dagster/scheduled_execution_time"
+_MISSED = "atom/missed_months."
+_MISSED_ALL = "all"
+SCOPES = ("hub", "openrouter")
+"""The steps of an ingest that each ask for all its months."""
 
 _HOLDS = frozenset(
     {
@@ -35,12 +39,29 @@ asks for all months that were open, so the newest ones name them."""
 
 @dataclass(frozen=True)
 class Asked:
-    """One ingest: the months it asked for, on which UTC day, and whether it ended well or still may."""
+    """One ingest: the months it asked for, on which UTC day, and which of them went well or still may."""
 
     months: Sequence[date]
     on: date
-    holds: bool
+    done: Collection[date]
     is_scheduled: bool
+
+
+def tell(instance: dg.DagsterInstance, run_id: str, scope: str, missed: Collection[date] | None) -> None:
+    """Mark a run with the months that one of its steps missed; None: they cannot be told, so all."""
+    said = _MISSED_ALL if missed is None else " ".join(month.isoformat() for month in sorted(missed))
+    instance.add_run_tags(run_id, {_MISSED + scope: said})
+
+
+def _done(months: Sequence[date], run: dg.DagsterRun) -> Collection[date]:
+    """The months of a run that need not be asked for again: one that fails costs its neighbours nothing."""
+    if run.status in _HOLDS:
+        return months
+    said: Mapping[str, str] = {scope: run.tags.get(_MISSED + scope, _MISSED_ALL) for scope in SCOPES}
+    if _MISSED_ALL in said.values():
+        return ()
+    missed = {day for days in said.values() for day in days.split()}
+    return [month for month in months if month.isoformat() not in missed]
 
 
 def asked(instance: dg.DagsterInstance, job: str) -> list[Asked]:
@@ -50,14 +71,9 @@ def asked(instance: dg.DagsterInstance, job: str) -> list[Asked]:
         tags = record.dagster_run.tags
         if RANGE_START in tags and RANGE_END in tags:
             first, last = (date.fromisoformat(tags[edge]) for edge in (RANGE_START, RANGE_END))
-            found.append(
-                Asked(
-                    months_between(first, last),
-                    _day_of(record),
-                    record.dagster_run.status in _HOLDS,
-                    SCHEDULE in tags,
-                )
-            )
+            months = months_between(first, last)
+            done = _done(months, record.dagster_run)
+            found.append(Asked(months, _day_of(record), done, SCHEDULE in tags))
     return found
 
 
@@ -85,8 +101,7 @@ def open_months(ingests: Iterable[Asked], today: date) -> list[date]:
     closed: set[date] = set()
     starts = [ended]
     for ingest in ingests:
-        if ingest.holds:
-            closed.update(month for month in ingest.months if ingest.on >= next_month(month))
+        closed.update(month for month in ingest.done if ingest.on >= next_month(month))
         if ingest.is_scheduled:
             starts.append(min(ingest.months))
     if closed:

@@ -16,7 +16,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from atom_dagster import attempts, checks, progress, sources
+from atom_dagster import attempts, checks, history, progress, sources
 from atom_dagster.gathering import FAULTS, Gathered, Place, gather_hub, gather_rankings
 from atom_dagster.landing import Landing, LandingError, Pull
 from atom_dagster.partitions import MONTHLY, spans
@@ -240,6 +240,8 @@ def _materialize_months(
         progress.report(f"load {scope}", len(gathered.by_month), len(gathered.by_month))
         attempts.record(connection, scope, gathered, home.settings.now())
         _observe(context, tables, gathered, months, committed)
+        missed = None if gathered.errors else gathered.failed.keys()
+        history.tell(context.instance, context.run_id, scope, missed)
         yield from checks.results_of(connection, home.settings, *tables)
     _conclude(context, scope, gathered, months)
 

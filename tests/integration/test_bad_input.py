@@ -19,7 +19,8 @@ import duckdb
 import httpx
 import pytest
 
-from atom_dagster import cli
+from atom_dagster import cli, history
+from atom_dagster.instance import open_instance
 from atom_dagster.settings import Settings
 from atom_dagster.sources import archive, http
 from atom_dagster.worlds import open_world
@@ -237,13 +238,16 @@ def test_a_bad_pull_is_named_and_costs_nothing(place: Place, fault: str):
     assert place.held() == before
 
 
-def test_a_shrunken_snapshot_is_accepted_by_name(place: Place):
+def test_a_shrunken_snapshot_is_accepted_by_name(place: Place, monkeypatch: pytest.MonkeyPatch):
     place.forget(FAR)
     day = f"{FAR}-12"
     rules = _spoilt_file(place, day, "half_rows", "half_rows")
-    asked = ("backfill", "--from", FAR, "--to", FAR)
+    asked = ("backfill", "--from", FAR, "--to", "2026-09")
     ended = place.run(*asked, faults_are=rules)
     _asked(ended, 3, f"run again with --accept-shrink {day}")
+    monkeypatch.setenv("DAGSTER_HOME", "")  # which open_instance sets
+    with open_instance(Settings.from_env()) as instance:
+        assert history.asked(instance, "ingest")[0].done == [date(2026, 9, 1)], "its neighbour is closed"
     ended = place.run(*asked, "--accept-shrink", day, "--accept-shrink", f"{FAR}-13", faults_are=rules)
     _asked(ended, 0)
     assert [line for line in ended.stderr.splitlines() if "changed nothing" in line] == [

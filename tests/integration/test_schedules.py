@@ -232,6 +232,31 @@ def test_months_between_two_holes_are_not_asked_for(instance: dg.DagsterInstance
     ]
 
 
+@pytest.mark.parametrize(
+    ("missed", "asked"),
+    [
+        # One that fails for good is asked for alone, day after day; the others are closed.
+        ({"hub": ["2026-07-01"], "openrouter": []}, [("2026-07", "2026-07")]),
+        (
+            {"hub": ["2026-07-01"], "openrouter": ["2026-09-01"]},
+            [("2026-07", "2026-07"), ("2026-09", "2026-09")],
+        ),
+        ({"hub": None, "openrouter": []}, [("2026-07", "2026-09")]),
+        # A step that did not come to its end.
+        ({"hub": ["2026-07-01"]}, [("2026-07", "2026-09")]),
+    ],
+)
+def test_a_month_that_fails_leaves_its_neighbours_closed(
+    instance: dg.DagsterInstance, missed: dict[str, list[str] | None], asked: list[tuple[str, str]]
+):
+    _record(instance, _range("2026-07-01", "2026-10-01", "2026-10-05"), "FAILURE")
+    [record] = instance.get_run_records()
+    for scope, days in missed.items():
+        given = None if days is None else [date.fromisoformat(day) for day in days]
+        history.tell(instance, record.dagster_run.run_id, scope, given)
+    assert _asked(instance, "close_month", "2026-10-06T07:00") == asked
+
+
 def test_a_run_of_the_command_line_closes_months_too(instance: dg.DagsterInstance):
     today = datetime.now(UTC).date()
     _record(instance, _range("2023-11-01", month_of(today).isoformat()), "SUCCESS")
