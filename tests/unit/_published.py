@@ -161,13 +161,16 @@ _TABLES = {
             as bands (ram_band, hit_rate)""",
     "marts.crossovers": """
         select * from (values
-            ('downloads_cumulative_by_region', 'china', 'us', 1, date '2025-07-01', 9e6, 8e6, 1.0, 1.0, true),
             (
-                'downloads_cumulative_by_organization', 'Qwen', 'HOSTILE', 1, date '2025-08-01', 9e6, 8e6,
-                0.9, 1.0, false
+                'downloads_cumulative_by_region', 'china', 'us', 1, date '2025-07-01', date '2025-06-01',
+                9e6, 8e6, 1.0, 1.0, true
+            ),
+            (
+                'downloads_cumulative_by_organization', 'Qwen', 'HOSTILE', 1, date '2025-08-01',
+                date '2025-07-01', 9e6, 8e6, 0.9, 1.0, false
             )
         ) as crossings (
-            metric, leader, trailer, occurrence, month, leader_value, trailer_value, coverage,
+            metric, leader, trailer, occurrence, month, previous_month, leader_value, trailer_value, coverage,
             coverage_before, is_comparable
         )""",
     "marts.anomalies": """

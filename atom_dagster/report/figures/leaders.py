@@ -316,6 +316,7 @@ _CROSSOVER_COLUMNS = (
     Column("occurrence", "Time", "number"),
     Column("leader_value", "Leader's value", "number"),
     Column("trailer_value", "Trailer's value", "number"),
+    Column("previous_month", "Compared with", "month"),
     Column("coverage", "Coverage", "share"),
     Column("coverage_before", "Coverage before", "share"),
     Column("is_comparable", "Compares like with like", "flag"),
@@ -361,8 +362,9 @@ CROSSOVERS = Figure(
         "The first month in which one key's value exceeds another's after having been below it; months in"
         " which either is unknown do not count. Shown are the six largest organizations and families and"
         " the three regions, in cumulative downloads and in regions' shares of new derivatives; the fifty"
-        " latest. Like is compared with like when both months follow each other and are covered to 95 % (or"
-        " need no coverage): only then is it sure that the values crossed, and not what was measured."
+        " latest. Like is compared with like when both months follow each other and downloads are covered to"
+        f" 95 % in both, or shares are of {FEW} or more new derivatives with a known base and no longer"
+        " provisional: only then is it sure that the values crossed, and not what was measured."
     ),
     model_set=CORE,
     source="hub",
@@ -394,10 +396,11 @@ with largest as (
         (values ('us', 'United States'), ('china', 'China'), ('eu', 'Europe')) as regions (name, label)
 ),
 
-counted as (
-    select month, sum(new_derivatives) as derivatives from marts.derivatives_by_region_monthly
+enough as (
+    select month from marts.derivatives_by_region_monthly
     where relation = 'all' and min_downloads = 5 and not community_only and region <> 'unknown'
     group by month
+    having round(sum(new_derivatives), 6) >= {FEW}
 )
 
 select
@@ -409,14 +412,19 @@ select
     crossovers.occurrence,
     crossovers.leader_value,
     crossovers.trailer_value,
+    crossovers.previous_month,
     crossovers.coverage,
     crossovers.coverage_before,
     crossovers.is_comparable
 from marts.crossovers as crossovers
 inner join largest as leader on crossovers.metric = leader.metric and crossovers.leader = leader.name
 inner join largest as trailer on crossovers.metric = trailer.metric and crossovers.trailer = trailer.name
-left join counted using (month)
-where crossovers.metric <> 'derivatives_share_by_region' or counted.derivatives >= {FEW}
+where
+    crossovers.metric <> 'derivatives_share_by_region'
+    or (
+        crossovers.month in (select month from enough)
+        and crossovers.previous_month in (select month from enough)
+    )
 order by crossovers.month desc, pair, crossovers.metric
 limit 50""",
     measure="leader_value",
@@ -427,6 +435,7 @@ limit 50""",
     ),
     remarks=(
         "A crossing is no more certain than the two values: the table gives both, and the smaller coverage.",
-        f"Of shares of new derivatives only months with at least {FEW} that have a known base count.",
+        f"Of shares of new derivatives only crossings between two months with at least {FEW} that have a known"
+        " base are shown.",
     ),
 )
