@@ -114,3 +114,40 @@ def test_model_sets_without_downloads_of_the_core_have_no_share(shown_of):
     found = shown_of("update marts.downloads_by_model_set_monthly set downloads = 0", "model_sets")
     assert found["gap"] == ""
     assert "inf" not in found["sentence"] and "nan" not in found["sentence"]
+
+
+UNJUDGED = "update marts.new_entrants_monthly set is_entrant = null where organization {of}"
+
+
+def test_new_entrants_are_told_with_their_coverage(shown_of):
+    covered = shown_of("select 1", "new_entrants")["sentence"]
+    assert covered.startswith(
+        "Strongest of the organizations that were small before 2025-08-01, up to the end of December 2025:"
+        " Meta "
+    )
+    assert "is measured" not in covered and "not known" not in covered
+    few = (
+        "update marts.new_entrants_monthly set coverage_since = 0.5"
+        " where organization = 'Meta' and month {of}"
+    )
+    assert (
+        "up to the end of November 2025:"
+        in shown_of(few.format(of="= '2025-12-01'"), "new_entrants")["sentence"]
+    )
+    assert (
+        "up to the end of December 2025 (of each at least 50.0% of what was expected is measured): Meta "
+        in shown_of(few.format(of="is not null"), "new_entrants")["sentence"]
+    )
+
+
+def test_nobody_is_the_strongest_entrant_where_hardly_anybody_is_judged(shown_of):
+    some = shown_of(UNJUDGED.format(of="= 'Mistral AI'"), "new_entrants")["sentence"]
+    assert some.startswith("Strongest of ")
+    assert some.endswith("; it is not known whether 1 of 4 organizations were.")
+    most = UNJUDGED.format(of="<> 'Meta'")
+    told = shown_of(f"{most}; update marts.new_entrants_monthly set coverage_since = 0.5", "new_entrants")
+    assert "trongest" not in told["sentence"]
+    assert told["sentence"].startswith(
+        "It is not known whether 3 of 4 organizations were small before 2025-08-01; of those that were, up to"
+        " the end of December 2025 (50.0% of what was expected is measured): Meta "
+    )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import altair as alt
 
 from atom_dagster.report import charts, words
-from atom_dagster.report.figure import Column, Drawing, Figure, Panel, Row, Styler, newest, ranked
+from atom_dagster.report.figure import Column, Drawing, Figure, Panel, Row, Styler, ranked
 from atom_dagster.report.figures._shared import (
     CORE,
     FEW,
@@ -114,6 +114,9 @@ _ENTRANT_COLUMNS = (
     Column("downloads_new_models_since", "Of them models released since", "count"),
     Column("downloads_before", "Cumulative before", "count"),
     Column("coverage_since", "Coverage since the window began", "share"),
+    Column("least_coverage", "Least coverage of those shown", "share"),
+    Column("organizations", "Organizations", "count"),
+    Column("organizations_unjudged", "Of them not known whether small before", "count"),
     Column("mark", "Mark"),
 )
 
@@ -121,18 +124,30 @@ _ENTRANT_COLUMNS = (
 def _draw_new_entrants(rows: Sequence[Row], styles: Styler) -> Drawing:
     shown = styles("organization", ranked(rows, "organization", "downloads_since"))
     y = charts.measure("downloads_since", "downloads since the window began", "count", has_log=True)
-    return Drawing([Panel(charts.lines(y, "organization", shown, _ENTRANT_COLUMNS, mark="mark"))], shown)
+    silent = {"least_coverage", "organizations", "organizations_unjudged"}
+    told = [column for column in _ENTRANT_COLUMNS if column.name not in silent]
+    return Drawing([Panel(charts.lines(y, "organization", shown, told, mark="mark"))], shown)
 
 
 def _tell_new_entrants(rows: Sequence[Row]) -> str:
-    last = newest(rows, "downloads_since")
+    last, said = told_month(rows, "downloads_since", "least_coverage")
     held = [row for row in rows if row["month"] == last and row["downloads_since"] is not None]
+    if len(held) > 1:
+        said = said.replace("(", "(of each at least ")
     first = sorted(held, key=lambda row: (-row["downloads_since"], row["organization"]))[:3]
     parts = [f"{row['organization']} {words.count(row['downloads_since'])}" for row in first]
-    return (
-        f"Strongest of the organizations that were small before {rows[0]['since']}, up to the end of"
-        f" {words.month(last)}: {words.listed(parts)}."
+    since, every, unjudged = (rows[0][name] for name in ("since", "organizations", "organizations_unjudged"))
+    unknown = f"it is not known whether {unjudged} of {every} organizations"
+    if 2 * unjudged > every:
+        return (
+            f"I{unknown[1:]} were small before {since}; of those that were, up to the end of {said}:"
+            f" {words.listed(parts)}."
+        )
+    told = (
+        f"Strongest of the organizations that were small before {since}, up to the end of {said}:"
+        f" {words.listed(parts)}"
     )
+    return f"{told}; {unknown} were." if unjudged else f"{told}."
 
 
 NEW_ENTRANTS = Figure(
@@ -141,17 +156,29 @@ NEW_ENTRANTS = Figure(
     question="Which organizations that hardly counted before have gained downloads since?",
     definition=(
         "Downloads summed from August 2025 on, for organizations whose counters stood below the threshold"
-        " for entrants at that time, all but one in twenty of them known; the eight largest. The table says"
-        " how much of it goes to models released since. new_entrants_monthly holds the window from July"
-        " 2025 too."
+        " for entrants at that time, all but one in twenty of them known; the eight largest. An organization"
+        " whose counters of that time are not known is not shown: the table counts them, and says how much"
+        " goes to models released since. new_entrants_monthly holds the window from July 2025 too."
     ),
     model_set=CORE,
     source="hub",
     columns=_ENTRANT_COLUMNS,
     sql="""\
-with entrants as (
+with window_months as (
     select * from marts.new_entrants_monthly
-    where is_entrant and organization <> 'unknown' and since = date '2025-08-01'
+    where organization <> 'unknown' and since = date '2025-08-01'
+),
+
+judged as (
+    select
+        count(distinct organization) as organizations,
+        count(distinct organization) filter (where is_entrant is null) as organizations_unjudged
+    from window_months
+),
+
+entrants as (
+    select * from window_months
+    where is_entrant
 ),
 
 measured as (
@@ -185,6 +212,9 @@ select
     entrants.downloads_new_models_since,
     entrants.downloads_before,
     entrants.coverage_since,
+    min(entrants.coverage_since) over (partition by entrants.month) as least_coverage,
+    judged.organizations,
+    judged.organizations_unjudged,
     case
         when flagged.month is not null then 'anomaly'
         when entrants.coverage_since < 0.95 then 'low_coverage'
@@ -193,6 +223,7 @@ from entrants
 inner join shown using (organization)
 left join flagged using (month, organization)
 inner join newest on entrants.month <= newest.month
+cross join judged
 order by entrants.month, entrants.organization""",
     measure="downloads_since",
     draw=_draw_new_entrants,
@@ -435,7 +466,7 @@ limit 50""",
     ),
     remarks=(
         "A crossing is no more certain than the two values: the table gives both, and the smaller coverage.",
-        f"Of shares of new derivatives only crossings between two months with at least {FEW} that have a known"
-        " base are shown.",
+        f"Of shares of new derivatives only crossings between two months with at least {FEW} that have a"
+        " known base are shown.",
     ),
 )
