@@ -64,6 +64,31 @@ def test_a_sentence_tells_what_is_drawn(shown_of):
     assert "Qwen had 752 million linked downloads" in told
 
 
+def test_linked_downloads_are_never_added_up(shown_of):
+    # Of December 26 + 13 + 6.5 million are measured of the next three; the linked line of one says more.
+    linked = """
+        update marts.downloads_by_organization_monthly
+        set coverage = {coverage}, downloads_linked = downloads + 700000000
+        where month = '{month}' and organization = 'Mistral AI'"""
+    told = shown_of("select 1", "monthly_by_organization")["sentence"]
+    assert "Qwen had 52.0 million downloads, more than the 45.5 million of the next 3 together." in told
+    told = shown_of(
+        "update marts.downloads_concentration_monthly set coverage = 0.6;"
+        + linked.format(coverage=0.75, month="2025-12-01"),
+        "monthly_by_organization",
+    )["sentence"]
+    assert (
+        "Mistral AI had 713 million linked downloads; measured are 13.0 million, against the 84.5 million"
+        " of the next 3 together (of each at least 75.0% of what was expected)." in told
+    )
+    # Linked for another month's sake: of this one everything is measured.
+    told = shown_of(linked.format(coverage=0.75, month="2025-03-01"), "monthly_by_organization")["sentence"]
+    assert (
+        "Qwen had 52.0 million downloads, more than the 45.5 million measured of the next 3 together. "
+        in told
+    )
+
+
 def test_shares_of_few_derivatives_are_marked_and_not_told(shown_of):
     few = (
         "update marts.derivatives_by_{key}_monthly set new_derivatives = new_derivatives / 10"
