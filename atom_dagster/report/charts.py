@@ -389,17 +389,17 @@ def dots(
     bounds: tuple[str, str] | None = None,
     rule: float | None = None,
     step: int = 22,
+    offset: Any = alt.Undefined,
 ) -> alt.LayerChart:
     """A point for each row, with its bounds as a rule, on one of ``lines``; shapes tell keys apart too.
 
-    Where ``y`` itself names the keys, ``styles`` that have no shape leave out the legend.
+    Where ``y`` itself names the keys, ``styles`` that have no shape leave out the legend. Keys whose values
+    may be equal need an ``offset`` (``alt.YOffset``) each, or one point hides another.
     """
     has_legend = any(style.shape for style in styles)
     color = colors(key, styles) if has_legend else colors(key, styles).legend(None)
-    base = chosen(alt.Chart(ROWS), where).encode(y=y)
-    layers: list[Any] = []
-    if rule is not None:
-        layers.append(_rule(rule).encode(x=alt.X(field="at", type="quantitative")))
+    base = chosen(alt.Chart(ROWS), where).encode(y=y, yOffset=offset)
+    layers: list[Any] = [] if rule is None else [_rule(rule).encode(x=alt.X(field="at", type="quantitative"))]
     if bounds is not None:
         layers.append(
             base.mark_rule(strokeWidth=2, opacity=0.5).encode(

@@ -130,7 +130,7 @@ _TABLES = {
             size / 8e6 as share_low, size / 7e6 as share_high, 30 as days_present, 31 as days_in_month
         from labs, months, (values ('open_top10'), ('open_all')) as scopes (scope)""",
     "marts.ram_baselines": """
-        select baseline, rule, is_frozen, date '2025-12-01' as snapshot_on, 500.0 as downloads
+        select baseline, rule, 10 as n, is_frozen, date '2025-12-01' as snapshot_on, 500.0 as downloads
         from (values ('tenth_2025_q4', 'nth', true), ('tenth_rolling', 'nth', false))
         as baselines (baseline, rule, is_frozen)""",
     "marts.ram_scores": """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import duckdb
@@ -176,3 +177,38 @@ def test_nobody_is_the_strongest_entrant_where_hardly_anybody_is_judged(shown_of
         "It is not known whether 3 of 4 organizations were small before 2025-08-01; of those that were, up to"
         " the end of December 2025 (50.0% of what was expected is measured): Meta "
     )
+
+
+def test_one_means_another_place_under_another_baseline(shown_of):
+    told = shown_of(
+        "update marts.ram_baselines set rule = 'median_of_top' where baseline = 'tenth_rolling'",
+        "ram_by_baseline",
+    )
+    assert "under tenth_2025_q4 (on track for the top 10)" in told["sentence"]
+    assert "under tenth_rolling (on track for about the top 5)" in told["sentence"]
+    assert "among the ten most downloaded" not in told["definition"]
+    assert "up to 25" in told["definition"]
+    newest = shown_of("select 1", "ram_newest")["definition"]
+    assert "1 means on track to be among the ten most downloaded of its size" in newest
+    assert "up to 25" in newest and "twenty-five" not in newest
+
+
+def test_baselines_are_compared_over_the_newest_models_with_a_score(shown_of):
+    def models(statements: str, figure_id: str) -> set[str]:
+        data = json.loads(shown_of(statements, figure_id)["data"])
+        place = [column["name"] for column in data["columns"]].index("model_id")
+        return set(data["values"][place]["of"])
+
+    # Of the last year, not of the last 270 days; and one without a score on day 30.
+    older = "update marts.models set release_date = '2025-03-01' where model_id = 'Qwen/model-1-5B'"
+    young = "update marts.ram_scores set ram = null where day = 30 and model_id = 'Meta/model-1-5B'"
+    newest = models(f"{older}; {young}", "ram_newest")
+    assert "Qwen/model-1-5B" not in newest
+    assert models(f"{older}; {young}", "ram_by_baseline") == newest - {"Meta/model-1-5B"}
+
+
+def test_equal_scores_do_not_hide_each_other(shown_of):
+    data = json.loads(shown_of("select 1", "ram_by_baseline")["data"])
+    for layer in data["panels"][0]["spec"]["layer"][1:]:
+        assert layer["encoding"]["yOffset"]["field"] == "baseline"
+        assert layer["encoding"]["yOffset"]["sort"] == [style["key"] for style in data["legend"]]
