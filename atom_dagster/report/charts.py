@@ -433,7 +433,7 @@ def heat(
     x: alt.X,
     y: alt.Y,
     value: str,
-    steps: Sequence[tuple[float, Style]],
+    steps: Sequence[tuple[float | str, Style]],
     columns: Sequence[Column],
     *,
     text: str,
@@ -446,15 +446,15 @@ def heat(
         x: The columns.
         y: The lines.
         value: Column of the values; a cell without one stays blank.
-        steps: Upper bounds, ascending and exclusive, with how each step looks: light enough for dark text
-            in either theme. The last bound is not looked at.
+        steps: Upper bounds (numbers, or Vega expressions over ``datum``), ascending and exclusive, with how
+            each step looks: light enough for dark text in either theme. The last bound is not looked at.
         columns: What the tooltip says.
         text: Vega expression of what is written in a cell, over ``datum``.
         step: Pixels of a line.
     """
     styles = [style for _, style in steps]
     place = f"datum[{_text(value)}]"
-    which = "".join(f"{place} < {bound} ? {_text(style.key)} : " for bound, style in steps[:-1])
+    which = "".join(f"{place} < ({bound}) ? {_text(style.key)} : " for bound, style in steps[:-1])
     base = (
         alt.Chart(ROWS)
         .transform_filter(f"isValid({place})")
@@ -471,7 +471,7 @@ def heat(
     return _over(layers, step * lines)
 
 
-def steps(*parts: tuple[float, str, str]) -> list[tuple[float, Style]]:
+def steps(*parts: tuple[float | str, str, str]) -> list[tuple[float | str, Style]]:
     """Steps of ``heat``: upper bound, name and colour of each."""
     return [(bound, Style(name, name, color, shape="square")) for bound, name, color in parts]
 

@@ -212,3 +212,47 @@ def test_equal_scores_do_not_hide_each_other(shown_of):
     for layer in data["panels"][0]["spec"]["layer"][1:]:
         assert layer["encoding"]["yOffset"]["field"] == "baseline"
         assert layer["encoding"]["yOffset"]["sort"] == [style["key"] for style in data["legend"]]
+
+
+PAIRS = """
+    delete from marts.derivatives_by_country_pair_monthly;
+    insert into marts.derivatives_by_country_pair_monthly by name
+    select date '2025-06-01' as month, 'all' as relation, 5 as min_downloads, * from (values
+        ('US', 'CN', {us}), ('US', 'US', 9.5), ('CN', 'CN', 12), ('FR', 'FR', 1), ('unknown', 'CN', 400)
+    ) as pairs (country, base_country, new_derivatives)"""
+
+
+def _column(shown: dict, name: str) -> list:
+    data = json.loads(shown["data"])
+    values = data["values"][[column["name"] for column in data["columns"]].index(name)]
+    return [values["of"][place] for place in values["at"]] if isinstance(values, dict) else values
+
+
+def test_shares_of_country_pairs_are_told_with_what_they_are_of(shown_of):
+    found = shown_of(PAIRS.format(us=20.5), "derivatives_by_country_pair")
+    assert found["sentence"].endswith(
+        ", 43 have both countries known. Most frequent among them is US building on CN (20.5);"
+        " 52.3% of the 43 stay at home."
+    )
+    few = dict(zip(_column(found, "country"), _column(found, "is_few"), strict=True))
+    assert few == {"unknown": False, "US": False, "CN": True, "FR": True}
+    told = shown_of(PAIRS.format(us=7), "derivatives_by_country_pair")["sentence"]
+    assert told.endswith(
+        "29.5 have both countries known. Most frequent among them is CN building on CN (12);"
+        " they are too few for shares."
+    )
+    assert "%" not in told
+
+
+def test_a_country_with_few_derivatives_has_no_share_in_the_chart(shown_of):
+    found = shown_of(PAIRS.format(us=20.5), "derivatives_by_country_pair")
+    data = json.loads(found["data"])
+    [spec] = [panel["spec"] for panel in data["panels"]]
+    [cells] = [layer for layer in spec["layer"] if layer["mark"]["type"] == "rect"]
+    steps = {step["as"]: step["calculate"] for step in cells["transform"] if "calculate" in step}
+    first = data["legend"][0]["key"]
+    assert first == "number where n is below 30"
+    assert steps["step"].startswith(f'datum["share_of_country"] < (datum.is_few ? 2 : 0) ? "{first}" : ')
+    assert steps["said"].startswith("datum.is_few ? format(datum.new_derivatives")
+    # The label of a row holds what its shares are of.
+    assert '{"unknown": "400", "US": "30", "CN": "12", "FR": "1"}' in str(cells["encoding"]["y"])
