@@ -22,7 +22,8 @@ _TABLES = {
         select * from (values ('keys_are_unique', 'no key twice', true), ('fresh', 'is fresh', false))
         as rules (rule, description, passed)""",
     "meta.pulls": """
-        select 'openrouter_rankings' as source, as_of, as_of as fetched_at
+        select
+            'openrouter_rankings' as source, '2025-01-01_2026-01-01' as scope, as_of, as_of as fetched_at
         from (values (timestamp '2026-01-02 00:10:00')) as pulls (as_of)""",
     "months": """
         select cast(range as date) as month
@@ -40,7 +41,9 @@ _TABLES = {
             cast(null as varchar) as alias_of, cast(null as varchar) as precision_variant_of
         from labs, (values ('1-5B'), ('250B+')) as sizes (size_bucket)""",
     "marts.observations": """
-        select model_id, date '2026-01-02' as observed_on, cast(100 as bigint) as downloads_all_time
+        select
+            'hub_live' as source, model_id, date '2026-01-02' as observed_on,
+            cast(100 as bigint) as downloads_all_time
         from marts.models""",
     "months_of": """
         select
