@@ -130,11 +130,12 @@ def _sources(contents: Contents) -> Iterator[str]:
         yield f"{contents.attribution} (CC BY 4.0)\n"
     if contents.is_synthetic:
         yield "All simulated; nothing was asked of the services whose names they bear.\n"
-    yield "| source | what | newest answer as of (UTC) | pulls |\n|---|---|---|---:|"
+    yield "| source | what | last day held | newest answer as of (UTC) | pulls |\n|---|---|---|---|---:|"
     for source in contents.sources:
         origin = source.origin
         what = origin.title if contents.is_synthetic else origin.link
-        yield f"| `{source.name}` | {what} | {source.as_of:%Y-%m-%d %H:%M} | {source.pulls} |"
+        last = source.last_day.isoformat() if source.last_day else "–"
+        yield f"| `{source.name}` | {what} | {last} | {source.as_of:%Y-%m-%d %H:%M} | {source.pulls} |"
 
 
 def _terms(contents: Contents) -> str:

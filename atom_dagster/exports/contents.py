@@ -7,9 +7,9 @@ belong here: how it is written down (``datapackage``, ``card``).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import duckdb
@@ -121,6 +121,8 @@ ORIGINS: Mapping[str, Origin] = {
 """What is known of the sources that ``meta.pulls`` names."""
 RANKINGS = frozenset({"openrouter_rankings", "openrouter_export"})
 """The sources that tokens come from."""
+TOKENS = "inference_by_region_monthly"
+"""The table that tells how many days of a month's tokens there are."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ class Source:
     origin: Origin
     as_of: datetime
     """UTC instant that the newest answer stands for."""
+    last_day: date | None
+    """The newest day that its rows are of, which may lie long before; None where they are of no day."""
     pulls: int
 
 
@@ -186,7 +190,9 @@ def read(connection: duckdb.DuckDBPyConnection) -> Contents:
     names = [column[0] for column in build.description or []]
     row = build.fetchone()
     assert row is not None  # noqa: S101 - every build has its row
-    return Contents(dict(zip(names, row, strict=True)), _tables(connection), _sources(connection))
+    tables = _tables(connection)
+    sources = _sources(connection, {table.name for table in tables})
+    return Contents(dict(zip(names, row, strict=True)), tables, sources)
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> tuple[Table, ...]:
@@ -223,11 +229,34 @@ def _count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     return int(rows)
 
 
-def _sources(connection: duckdb.DuckDBPyConnection) -> tuple[Source, ...]:
+def _sources(connection: duckdb.DuckDBPyConnection, tables: Collection[str]) -> tuple[Source, ...]:
     found = connection.execute(
         "select source, max(coalesce(as_of, fetched_at)), count(*) from meta.pulls group by 1 order by 1"
     ).fetchall()
-    return tuple(Source(name, _origin(name), as_of, pulls) for name, as_of, pulls in found)
+    days = _last_days(connection, tables)
+    return tuple(Source(name, _origin(name), as_of, days.get(name), pulls) for name, as_of, pulls in found)
+
+
+def _last_days(connection: duckdb.DuckDBPyConnection, tables: Collection[str]) -> dict[str, date]:
+    """The newest day of each source whose rows have one, by its name."""
+    days: dict[str, date] = {}
+    if "observations" in tables:
+        days |= connection.execute(
+            "select source, max(observed_on) from marts.observations group by source"
+        ).fetchall()
+    if TOKENS in tables:
+        # Tokens are published by month. A pull was asked for its days, of which the last may not have been
+        # served yet: so many as the newest month has are there.
+        days |= connection.execute(
+            "with newest as ("
+            " select max(month) + cast(arg_max(days_present, month) as integer) - 1 as day"
+            f" from marts.{TOKENS})"
+            " select source, least(max(cast(split_part(scope, '_', 2) as date)), any_value(newest.day))"
+            " from meta.pulls cross join newest"
+            " where list_contains(?, source) and newest.day is not null group by source",
+            [sorted(RANKINGS)],
+        ).fetchall()
+    return days
 
 
 def _origin(name: str) -> Origin:

@@ -85,6 +85,7 @@ def _source(source: Source, *, is_synthetic: bool) -> dict[str, Any]:
         "title": f"{origin.title} (simulated)" if is_synthetic else origin.title,
         **({} if is_synthetic else {**path, "license": origin.licence.name}),
         "name": source.name,
+        **({"last_day": source.last_day.isoformat()} if source.last_day else {}),
         "as_of": f"{source.as_of.isoformat(timespec='seconds')}Z",
         "pulls": source.pulls,
     }

@@ -389,17 +389,17 @@ def dots(
     bounds: tuple[str, str] | None = None,
     rule: float | None = None,
     step: int = 22,
+    offset: Any = alt.Undefined,
 ) -> alt.LayerChart:
     """A point for each row, with its bounds as a rule, on one of ``lines``; shapes tell keys apart too.
 
-    Where ``y`` itself names the keys, ``styles`` that have no shape leave out the legend.
+    Where ``y`` itself names the keys, ``styles`` that have no shape leave out the legend. Keys whose values
+    may be equal need an ``offset`` (``alt.YOffset``) each, or one point hides another.
     """
     has_legend = any(style.shape for style in styles)
     color = colors(key, styles) if has_legend else colors(key, styles).legend(None)
-    base = chosen(alt.Chart(ROWS), where).encode(y=y)
-    layers: list[Any] = []
-    if rule is not None:
-        layers.append(_rule(rule).encode(x=alt.X(field="at", type="quantitative")))
+    base = chosen(alt.Chart(ROWS), where).encode(y=y, yOffset=offset)
+    layers: list[Any] = [] if rule is None else [_rule(rule).encode(x=alt.X(field="at", type="quantitative"))]
     if bounds is not None:
         layers.append(
             base.mark_rule(strokeWidth=2, opacity=0.5).encode(
@@ -433,7 +433,7 @@ def heat(
     x: alt.X,
     y: alt.Y,
     value: str,
-    steps: Sequence[tuple[float, Style]],
+    steps: Sequence[tuple[float | str, Style]],
     columns: Sequence[Column],
     *,
     text: str,
@@ -446,15 +446,15 @@ def heat(
         x: The columns.
         y: The lines.
         value: Column of the values; a cell without one stays blank.
-        steps: Upper bounds, ascending and exclusive, with how each step looks: light enough for dark text
-            in either theme. The last bound is not looked at.
+        steps: Upper bounds (numbers, or Vega expressions over ``datum``), ascending and exclusive, with how
+            each step looks: light enough for dark text in either theme. The last bound is not looked at.
         columns: What the tooltip says.
         text: Vega expression of what is written in a cell, over ``datum``.
         step: Pixels of a line.
     """
     styles = [style for _, style in steps]
     place = f"datum[{_text(value)}]"
-    which = "".join(f"{place} < {bound} ? {_text(style.key)} : " for bound, style in steps[:-1])
+    which = "".join(f"{place} < ({bound}) ? {_text(style.key)} : " for bound, style in steps[:-1])
     base = (
         alt.Chart(ROWS)
         .transform_filter(f"isValid({place})")
@@ -471,7 +471,7 @@ def heat(
     return _over(layers, step * lines)
 
 
-def steps(*parts: tuple[float, str, str]) -> list[tuple[float, Style]]:
+def steps(*parts: tuple[float | str, str, str]) -> list[tuple[float | str, Style]]:
     """Steps of ``heat``: upper bound, name and colour of each."""
     return [(bound, Style(name, name, color, shape="square")) for bound, name, color in parts]
 

@@ -90,6 +90,26 @@ def test_crossovers_are_those_a_walk_through_the_months_finds(name, request):
     assert measured == expected
 
 
+@pytest.mark.parametrize("name", ["sample", "recorded"])
+def test_crossings_of_shares_compare_only_months_with_enough_derivatives(name, request):
+    world = request.getfixturevalue(name)
+    enough = {
+        month
+        for month, known, is_provisional in world.rows(
+            "select month, sum(new_derivatives), bool_or(is_provisional)"
+            f" from marts.derivatives_by_region_monthly where {DERIVATIVES} group by month"
+        )
+        if known > 29.999999 and not is_provisional
+    }
+    crossings = world.rows(
+        "select month, previous_month, previous_month + interval 1 month = month, is_comparable"
+        " from marts.crossovers where metric like 'derivatives_%'"
+    )
+    assert len(crossings) > 100
+    for month, previous_month, is_next, is_comparable in crossings:
+        assert is_comparable == (is_next and {month, previous_month} <= enough), (month, previous_month)
+
+
 def test_the_values_of_a_crossing_are_those_of_its_month(sample):
     assert sample.rows(
         """

@@ -22,7 +22,8 @@ _TABLES = {
         select * from (values ('keys_are_unique', 'no key twice', true), ('fresh', 'is fresh', false))
         as rules (rule, description, passed)""",
     "meta.pulls": """
-        select 'openrouter_rankings' as source, as_of, as_of as fetched_at
+        select
+            'openrouter_rankings' as source, '2025-01-01_2026-01-01' as scope, as_of, as_of as fetched_at
         from (values (timestamp '2026-01-02 00:10:00')) as pulls (as_of)""",
     "months": """
         select cast(range as date) as month
@@ -40,7 +41,9 @@ _TABLES = {
             cast(null as varchar) as alias_of, cast(null as varchar) as precision_variant_of
         from labs, (values ('1-5B'), ('250B+')) as sizes (size_bucket)""",
     "marts.observations": """
-        select model_id, date '2026-01-02' as observed_on, cast(100 as bigint) as downloads_all_time
+        select
+            'hub_live' as source, model_id, date '2026-01-02' as observed_on,
+            cast(100 as bigint) as downloads_all_time
         from marts.models""",
     "months_of": """
         select
@@ -130,7 +133,7 @@ _TABLES = {
             size / 8e6 as share_low, size / 7e6 as share_high, 30 as days_present, 31 as days_in_month
         from labs, months, (values ('open_top10'), ('open_all')) as scopes (scope)""",
     "marts.ram_baselines": """
-        select baseline, rule, is_frozen, date '2025-12-01' as snapshot_on, 500.0 as downloads
+        select baseline, rule, 10 as n, is_frozen, date '2025-12-01' as snapshot_on, 500.0 as downloads
         from (values ('tenth_2025_q4', 'nth', true), ('tenth_rolling', 'nth', false))
         as baselines (baseline, rule, is_frozen)""",
     "marts.ram_scores": """
@@ -161,13 +164,16 @@ _TABLES = {
             as bands (ram_band, hit_rate)""",
     "marts.crossovers": """
         select * from (values
-            ('downloads_cumulative_by_region', 'china', 'us', 1, date '2025-07-01', 9e6, 8e6, 1.0, 1.0, true),
             (
-                'downloads_cumulative_by_organization', 'Qwen', 'HOSTILE', 1, date '2025-08-01', 9e6, 8e6,
-                0.9, 1.0, false
+                'downloads_cumulative_by_region', 'china', 'us', 1, date '2025-07-01', date '2025-06-01',
+                9e6, 8e6, 1.0, 1.0, true
+            ),
+            (
+                'downloads_cumulative_by_organization', 'Qwen', 'HOSTILE', 1, date '2025-08-01',
+                date '2025-07-01', 9e6, 8e6, 0.9, 1.0, false
             )
         ) as crossings (
-            metric, leader, trailer, occurrence, month, leader_value, trailer_value, coverage,
+            metric, leader, trailer, occurrence, month, previous_month, leader_value, trailer_value, coverage,
             coverage_before, is_comparable
         )""",
     "marts.anomalies": """

@@ -55,10 +55,11 @@ def build(folder: Path, *, is_synthetic: bool = True, world: str = "sample") -> 
         )
         connection.execute(
             "create table meta.pulls as from (values"
-            " ('hub_archive', timestamp '2026-05-20', timestamp '2026-05-21'),"
-            " ('openrouter_rankings', timestamp '2026-05-19', timestamp '2026-05-23'),"
-            " ('openrouter_rankings', timestamp '2026-05-22', timestamp '2026-05-23'))"
-            " as t(source, as_of, fetched_at)"
+            " ('hub_archive', '2026-05-20', timestamp '2026-05-20', timestamp '2026-05-21'),"
+            " ('openrouter_rankings', '2025-01-01_2025-12-31', timestamp '2026-05-19',"
+            " timestamp '2026-05-23'),"
+            " ('openrouter_rankings', '2026-01-01_2026-03-31', timestamp '2026-05-22',"
+            " timestamp '2026-05-23')) as t(source, scope, as_of, fetched_at)"
         )
     return folder
 
@@ -178,6 +179,42 @@ def test_the_card_of_a_measured_build_names_sources_and_licences(tmp_path: Path)
         ("hub_archive", "2026-05-20T00:00:00Z"),
         ("openrouter_rankings", "2026-05-22T00:00:00Z"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("months", "last"),
+    [
+        ("date '2026-02-01', 28), (date '2026-03-01', 31", "2026-03-31"),
+        # Asked for, and not served yet.
+        ("date '2026-02-01', 28), (date '2026-03-01', 30", "2026-03-30"),
+        ("date '2025-12-01', 31", "2025-12-31"),
+        # Another source goes further.
+        ("date '2026-04-01', 12", "2026-03-31"),
+        ("cast(null as date), 0", None),
+    ],
+)
+def test_a_source_gives_the_last_day_of_its_rows(months: str, last: str | None, tmp_path: Path):
+    folder = build(tmp_path, is_synthetic=False, world="live")
+    with duckdb.connect(str(folder / "atom.duckdb")) as connection:
+        connection.execute(
+            "create table marts.observations as select 'hub_archive' as source, 'x/y' as model_id,"
+            " unnest([date '2026-05-17', date '2026-05-19', date '2026-05-18']) as observed_on"
+        )
+        connection.execute(
+            "create table marts.inference_by_region_monthly as"
+            f" select * from (values ({months})) as t(month, days_present) where month is not null"
+        )
+        for table in ("observations", "inference_by_region_monthly"):
+            connection.execute(f"copy marts.{table} to '{folder}/parquet/{table}.parquet'")
+    exports.write(folder)
+    sources = json.loads((folder / "datapackage.json").read_text())["sources"]
+    assert [(source["name"], source.get("last_day"), source["as_of"]) for source in sources] == [
+        ("hub_archive", "2026-05-19", "2026-05-20T00:00:00Z"),
+        ("openrouter_rankings", last, "2026-05-22T00:00:00Z"),
+    ]
+    card = (folder / "README.md").read_text()
+    assert "| source | what | last day held | newest answer as of (UTC) | pulls |" in card
+    assert f"(https://openrouter.ai/rankings) | {last or '–'} | 2026-05-22 00:00 | 2 |" in card
 
 
 def test_the_card_tells_the_hub_which_file_is_which_table(tmp_path: Path):

@@ -7,7 +7,16 @@ Belongs here: the order, and one module for each subject. Does not belong here: 
 from __future__ import annotations
 
 from atom_dagster.report.figure import Figure
-from atom_dagster.report.figures import derivatives, downloads, inference, leaders, ram, sizes, trust
+from atom_dagster.report.figures import (
+    countries,
+    derivatives,
+    downloads,
+    inference,
+    leaders,
+    ram,
+    sizes,
+    trust,
+)
 
 THE_REPORTS: tuple[Figure, ...] = (
     downloads.CUMULATIVE_BY_REGION,
@@ -29,7 +38,7 @@ OURS: tuple[Figure, ...] = (
     trust.COVERAGE,
     trust.ANOMALIES,
     derivatives.DERIVATIVES_BY_THRESHOLD,
-    derivatives.DERIVATIVES_BY_COUNTRY_PAIR,
+    countries.DERIVATIVES_BY_COUNTRY_PAIR,
     inference.INFERENCE_BY_PUBLISHER_AND_BASE,
     ram.RAM_SENSITIVITY,
     ram.RAM_BACKTEST,

@@ -1,15 +1,13 @@
 """Derivatives: on whose models others build.
 
-Belongs here: new models by the region, organization, family and country of what they derive from, and by
-the threshold of their own downloads. Does not belong here: downloads.
+Belongs here: new models by the region and family of what they derive from, and by the threshold of their
+own downloads. Does not belong here: the countries of either (``countries``), or downloads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-
-import altair as alt
 
 from atom_dagster.report import charts, words
 from atom_dagster.report.figure import Column, Drawing, Facts, Figure, Panel, Row, Styler, newest
@@ -50,7 +48,8 @@ _PROVISIONAL = (
 )
 
 
-def _no_children(facts: Facts) -> str:
+def no_children(facts: Facts) -> str:
+    """Why no derivative is counted."""
     del facts
     return "No reading of this world names a model that derives from another and has more than 5 downloads."
 
@@ -153,7 +152,7 @@ order by months.month, keys.region""",
     measure="share",
     draw=_draw_by_region,
     tell=_tell_by_region,
-    gap=_no_children,
+    gap=no_children,
     remarks=(DELETED, _PROVISIONAL),
 )
 
@@ -237,7 +236,7 @@ order by months.month, keys.family""",
     measure="share",
     draw=_draw_by_family,
     tell=_tell_by_family,
-    gap=_no_children,
+    gap=no_children,
     remarks=(DELETED, _PROVISIONAL),
 )
 
@@ -345,151 +344,6 @@ order by months.month, keys.region, keys.min_downloads""",
     measure="share",
     draw=_draw_by_threshold,
     tell=_tell_by_threshold,
-    gap=_no_children,
+    gap=no_children,
     remarks=(DELETED, _PROVISIONAL),
-)
-
-_PAIR_COLUMNS = (
-    Column("country", "Publisher of the derivative"),
-    Column("base_country", "Publisher of the base"),
-    Column("new_derivatives", "New derivatives", "number"),
-    Column("share_of_country", "Share of the country's derivatives", "share"),
-    Column("first_month", "From", "day"),
-    Column("last_month", "To", "day"),
-)
-_BLUES = charts.steps(
-    (0.02, "below 2%", "#f3f7fb"),
-    (0.1, "2 to 10%", "#dbe8f4"),
-    (0.25, "10 to 25%", "#bdd7ec"),
-    (0.5, "25 to 50%", "#93c1e2"),
-    (0.5, "50% and above", "#6aabd8"),
-)
-
-
-def _by_size(rows: Sequence[Row], key: str) -> list[str]:
-    """Countries by their derivatives, most first."""
-    total: dict[str, float] = {}
-    for row in rows:
-        total[row[key]] = total.get(row[key], 0) + row["new_derivatives"]
-    return sorted(total, key=lambda name: (-total[name], name))
-
-
-def _draw_by_pair(rows: Sequence[Row], styles: Styler) -> Drawing:
-    del styles
-    x = alt.X(
-        field="base_country",
-        type="nominal",
-        sort=_by_size(rows, "base_country"),
-        axis=alt.Axis(title="made from a model published in", orient="top", labelAngle=0, labelOverlap=True),
-    )
-    y = alt.Y(
-        field="country",
-        type="nominal",
-        sort=_by_size(rows, "country"),
-        axis=alt.Axis(title="derivative published in"),
-    )
-    text = "format(datum.share_of_country, '.0%')"
-    chart = charts.heat(
-        len({row["country"] for row in rows}),
-        x,
-        y,
-        "share_of_country",
-        _BLUES,
-        _PAIR_COLUMNS,
-        text=text,
-        step=24,
-    )
-    return Drawing([Panel(chart)], [style for _, style in _BLUES])
-
-
-def _tell_by_pair(rows: Sequence[Row]) -> str:
-    held = [row for row in rows if "unknown" not in (row["country"], row["base_country"])]
-    span = f"from {words.month(rows[0]['first_month'])} to {words.month(rows[0]['last_month'])}"
-    if not held:
-        return f"Of the derivatives created {span} no pair of countries is known."
-    first = max(held, key=lambda row: (row["new_derivatives"], row["country"], row["base_country"]))
-    home = sum(row["new_derivatives"] for row in held if row["country"] == row["base_country"])
-    total = sum(row["new_derivatives"] for row in held)
-    return (
-        f"Of the derivatives created {span}, the most frequent pair of known countries is {first['country']}"
-        f" building on {first['base_country']} ({words.count(first['new_derivatives'])} models);"
-        f" {words.percent(home / total if total else None)} of the derivatives between known countries stay"
-        " at home."
-    )
-
-
-DERIVATIVES_BY_COUNTRY_PAIR = Figure(
-    id="derivatives_by_country_pair",
-    title="Who builds on whom",
-    question="Publishers of which country build on models of which other country?",
-    definition=(
-        "New models on the Hub that name another as their base, once the largest number of downloads ever"
-        " read of them exceeds 5, over the newest twelve closed months: the country of who publishes them,"
-        " against that of the nearest reviewed organization up their line of bases. The ten countries that"
-        " publish most and the ten most built on; each row adds to one over all bases. Most people who"
-        " publish derivatives name no country: they stand as unknown."
-    ),
-    model_set=_EVERYONE,
-    source="hub",
-    columns=_PAIR_COLUMNS,
-    sql="""\
-with newest as (
-    select max(month) as month from marts.derivatives_by_country_pair_monthly
-    where month + interval 1 month <= (select max(observed_on) from marts.observations)
-),
-
-pairs as (
-    select
-        pairs.country,
-        pairs.base_country,
-        sum(pairs.new_derivatives) as new_derivatives
-    from marts.derivatives_by_country_pair_monthly as pairs
-    cross join newest
-    where
-        pairs.relation = 'all'
-        and pairs.min_downloads = 5
-        and pairs.month > newest.month - interval 12 months
-        and pairs.month <= newest.month
-    group by pairs.country, pairs.base_country
-),
-
-span as (
-    select
-        greatest(min(pairs.month), cast(max(newest.month) - interval 11 months as date)) as first_month,
-        max(newest.month) as last_month
-    from marts.derivatives_by_country_pair_monthly as pairs
-    cross join newest
-),
-
-totals as (
-    select country, sum(new_derivatives) as total from pairs
-    group by country
-    order by total desc, country
-    limit 10
-),
-
-bases as (
-    select base_country from pairs
-    group by base_country
-    order by sum(new_derivatives) desc, base_country
-    limit 10
-)
-
-select
-    pairs.country,
-    pairs.base_country,
-    pairs.new_derivatives,
-    pairs.new_derivatives / nullif(totals.total, 0) as share_of_country,
-    span.first_month,
-    span.last_month
-from pairs
-inner join totals using (country)
-inner join bases using (base_country)
-cross join span
-order by totals.total desc, pairs.country, pairs.new_derivatives desc, pairs.base_country""",
-    measure="share_of_country",
-    draw=_draw_by_pair,
-    tell=_tell_by_pair,
-    gap=_no_children,
-    remarks=(DELETED,),
 )

@@ -13,6 +13,7 @@ from atom_dagster.report import charts, words
 from atom_dagster.report.figure import Column, Drawing, Figure, Panel, Row, Styler, newest, ranked
 from atom_dagster.report.figures._shared import (
     CORE,
+    COVERED,
     FLAGS,
     LINKED,
     MONTH,
@@ -221,13 +222,33 @@ def _tell_monthly_by_organization(rows: Sequence[Row]) -> str:
     kind = "linked downloads" if of_month[first]["is_linked"] else "downloads"
     told = f"In {said} {first} had {words.count(of[first])} {kind}"
     if rest:
-        together = sum(of[key] for key in rest)
-        relation = "more than" if of[first] > together else "against"
-        told += f", {relation} the {words.count(together)} of the next {len(rest)} together"
+        told += _against(of_month[first], [of_month[key] for key in rest])
     linked = sorted({row["organization"] for row in rows if row["is_linked"]})
     if linked:
         told += f". Drawn as linked downloads, because a month is covered below 95 %: {words.listed(linked)}"
     return f"{told}."
+
+
+def _against(first: Row, rest: Sequence[Row]) -> str:
+    """How the first compares with the rest together; linked downloads do not add up over organizations."""
+    measured = [row for row in rest if row["downloads"] is not None]
+    if first["downloads"] is None or not measured:
+        return ""
+    together = sum(row["downloads"] for row in measured)
+    relation = "more than" if first["downloads"] > together else "against"
+    every = [first, *measured]
+    told = f" of the next {len(measured)} together"
+    if first["is_linked"]:
+        told = (
+            f"; measured are {words.count(first['downloads'])}, {relation} the {words.count(together)}{told}"
+        )
+    else:
+        kind = " measured" if any(row["is_linked"] for row in measured) else ""
+        told = f", {relation} the {words.count(together)}{kind}{told}"
+    least = min(row["coverage"] or 0 for row in every)
+    return (
+        f"{told} (of each at least {words.percent(least)} of what was expected)" if least < COVERED else told
+    )
 
 
 MONTHLY_BY_ORGANIZATION = Figure(

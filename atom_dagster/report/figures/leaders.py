@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import altair as alt
 
 from atom_dagster.report import charts, words
-from atom_dagster.report.figure import Column, Drawing, Figure, Panel, Row, Styler, newest, ranked
+from atom_dagster.report.figure import Column, Drawing, Figure, Panel, Row, Styler, ranked
 from atom_dagster.report.figures._shared import (
     CORE,
     FEW,
@@ -114,6 +114,9 @@ _ENTRANT_COLUMNS = (
     Column("downloads_new_models_since", "Of them models released since", "count"),
     Column("downloads_before", "Cumulative before", "count"),
     Column("coverage_since", "Coverage since the window began", "share"),
+    Column("least_coverage", "Least coverage of those shown", "share"),
+    Column("organizations", "Organizations", "count"),
+    Column("organizations_unjudged", "Of them not known whether small before", "count"),
     Column("mark", "Mark"),
 )
 
@@ -121,18 +124,30 @@ _ENTRANT_COLUMNS = (
 def _draw_new_entrants(rows: Sequence[Row], styles: Styler) -> Drawing:
     shown = styles("organization", ranked(rows, "organization", "downloads_since"))
     y = charts.measure("downloads_since", "downloads since the window began", "count", has_log=True)
-    return Drawing([Panel(charts.lines(y, "organization", shown, _ENTRANT_COLUMNS, mark="mark"))], shown)
+    silent = {"least_coverage", "organizations", "organizations_unjudged"}
+    told = [column for column in _ENTRANT_COLUMNS if column.name not in silent]
+    return Drawing([Panel(charts.lines(y, "organization", shown, told, mark="mark"))], shown)
 
 
 def _tell_new_entrants(rows: Sequence[Row]) -> str:
-    last = newest(rows, "downloads_since")
+    last, said = told_month(rows, "downloads_since", "least_coverage")
     held = [row for row in rows if row["month"] == last and row["downloads_since"] is not None]
+    if len(held) > 1:
+        said = said.replace("(", "(of each at least ")
     first = sorted(held, key=lambda row: (-row["downloads_since"], row["organization"]))[:3]
     parts = [f"{row['organization']} {words.count(row['downloads_since'])}" for row in first]
-    return (
-        f"Strongest of the organizations that were small before {rows[0]['since']}, up to the end of"
-        f" {words.month(last)}: {words.listed(parts)}."
+    since, every, unjudged = (rows[0][name] for name in ("since", "organizations", "organizations_unjudged"))
+    unknown = f"it is not known whether {unjudged} of {every} organizations"
+    if 2 * unjudged > every:
+        return (
+            f"I{unknown[1:]} were small before {since}; of those that were, up to the end of {said}:"
+            f" {words.listed(parts)}."
+        )
+    told = (
+        f"Strongest of the organizations that were small before {since}, up to the end of {said}:"
+        f" {words.listed(parts)}"
     )
+    return f"{told}; {unknown} were." if unjudged else f"{told}."
 
 
 NEW_ENTRANTS = Figure(
@@ -141,17 +156,29 @@ NEW_ENTRANTS = Figure(
     question="Which organizations that hardly counted before have gained downloads since?",
     definition=(
         "Downloads summed from August 2025 on, for organizations whose counters stood below the threshold"
-        " for entrants at that time, all but one in twenty of them known; the eight largest. The table says"
-        " how much of it goes to models released since. new_entrants_monthly holds the window from July"
-        " 2025 too."
+        " for entrants at that time, all but one in twenty of them known; the eight largest. An organization"
+        " whose counters of that time are not known is not shown: the table counts them, and says how much"
+        " goes to models released since. new_entrants_monthly holds the window from July 2025 too."
     ),
     model_set=CORE,
     source="hub",
     columns=_ENTRANT_COLUMNS,
     sql="""\
-with entrants as (
+with window_months as (
     select * from marts.new_entrants_monthly
-    where is_entrant and organization <> 'unknown' and since = date '2025-08-01'
+    where organization <> 'unknown' and since = date '2025-08-01'
+),
+
+judged as (
+    select
+        count(distinct organization) as organizations,
+        count(distinct organization) filter (where is_entrant is null) as organizations_unjudged
+    from window_months
+),
+
+entrants as (
+    select * from window_months
+    where is_entrant
 ),
 
 measured as (
@@ -185,6 +212,9 @@ select
     entrants.downloads_new_models_since,
     entrants.downloads_before,
     entrants.coverage_since,
+    min(entrants.coverage_since) over (partition by entrants.month) as least_coverage,
+    judged.organizations,
+    judged.organizations_unjudged,
     case
         when flagged.month is not null then 'anomaly'
         when entrants.coverage_since < 0.95 then 'low_coverage'
@@ -193,6 +223,7 @@ from entrants
 inner join shown using (organization)
 left join flagged using (month, organization)
 inner join newest on entrants.month <= newest.month
+cross join judged
 order by entrants.month, entrants.organization""",
     measure="downloads_since",
     draw=_draw_new_entrants,
@@ -316,6 +347,7 @@ _CROSSOVER_COLUMNS = (
     Column("occurrence", "Time", "number"),
     Column("leader_value", "Leader's value", "number"),
     Column("trailer_value", "Trailer's value", "number"),
+    Column("previous_month", "Compared with", "month"),
     Column("coverage", "Coverage", "share"),
     Column("coverage_before", "Coverage before", "share"),
     Column("is_comparable", "Compares like with like", "flag"),
@@ -361,8 +393,9 @@ CROSSOVERS = Figure(
         "The first month in which one key's value exceeds another's after having been below it; months in"
         " which either is unknown do not count. Shown are the six largest organizations and families and"
         " the three regions, in cumulative downloads and in regions' shares of new derivatives; the fifty"
-        " latest. Like is compared with like when both months follow each other and are covered to 95 % (or"
-        " need no coverage): only then is it sure that the values crossed, and not what was measured."
+        " latest. Like is compared with like when both months follow each other and downloads are covered to"
+        f" 95 % in both, or shares are of {FEW} or more new derivatives with a known base and no longer"
+        " provisional: only then is it sure that the values crossed, and not what was measured."
     ),
     model_set=CORE,
     source="hub",
@@ -394,10 +427,11 @@ with largest as (
         (values ('us', 'United States'), ('china', 'China'), ('eu', 'Europe')) as regions (name, label)
 ),
 
-counted as (
-    select month, sum(new_derivatives) as derivatives from marts.derivatives_by_region_monthly
+enough as (
+    select month from marts.derivatives_by_region_monthly
     where relation = 'all' and min_downloads = 5 and not community_only and region <> 'unknown'
     group by month
+    having round(sum(new_derivatives), 6) >= {FEW}
 )
 
 select
@@ -409,14 +443,19 @@ select
     crossovers.occurrence,
     crossovers.leader_value,
     crossovers.trailer_value,
+    crossovers.previous_month,
     crossovers.coverage,
     crossovers.coverage_before,
     crossovers.is_comparable
 from marts.crossovers as crossovers
 inner join largest as leader on crossovers.metric = leader.metric and crossovers.leader = leader.name
 inner join largest as trailer on crossovers.metric = trailer.metric and crossovers.trailer = trailer.name
-left join counted using (month)
-where crossovers.metric <> 'derivatives_share_by_region' or counted.derivatives >= {FEW}
+where
+    crossovers.metric <> 'derivatives_share_by_region'
+    or (
+        crossovers.month in (select month from enough)
+        and crossovers.previous_month in (select month from enough)
+    )
 order by crossovers.month desc, pair, crossovers.metric
 limit 50""",
     measure="leader_value",
@@ -427,6 +466,7 @@ limit 50""",
     ),
     remarks=(
         "A crossing is no more certain than the two values: the table gives both, and the smaller coverage.",
-        f"Of shares of new derivatives only months with at least {FEW} that have a known base count.",
+        f"Of shares of new derivatives only crossings between two months with at least {FEW} that have a"
+        " known base are shown.",
     ),
 )

@@ -15,9 +15,14 @@ from atom_dagster.report.figures._shared import CORE, no_ram
 
 _SCORE = (
     "A model's downloads in its first days after release, divided by those of the baseline of its size"
-    " class at the same age; 1 means on track to be among the ten most downloaded of its size."
+    " class at the same age."
 )
-_NEWEST = """\
+_NEWEST_DAYS, _NEWEST_MODELS = 270, 25
+_CHOSEN = (
+    f"Of the models released in the last {_NEWEST_DAYS} days up to {_NEWEST_MODELS}: the most downloaded, at"
+    " most three of an organization and without precision variants, newest first."
+)
+_NEWEST = f"""\
 newest as (
     select
         scores.model_id,
@@ -32,7 +37,7 @@ newest as (
         and scores.ram is not null
         and models.precision_variant_of is null
         and models.release_date
-        > (select max(observed_on) from marts.observations) - interval {days} days
+        > (select max(observed_on) from marts.observations) - interval {_NEWEST_DAYS} days
     group by scores.model_id, models.organization, models.release_date
     qualify
         row_number() over (
@@ -40,7 +45,7 @@ newest as (
             order by max(scores.downloads_at_day) desc, scores.model_id
         ) <= 3
     order by downloads_at_day desc, scores.model_id
-    limit {models}
+    limit {_NEWEST_MODELS}
 )"""
 _FROZEN = """\
 baseline as (
@@ -110,9 +115,8 @@ RAM_NEWEST = Figure(
     question="Which young models are on track to be among the ten most downloaded of their size?",
     definition=(
         f"{_SCORE} The baseline is the newest frozen one: the tenth-largest model of the class at that age,"
-        " from readings up to its snapshot. Of the models released in the last 270 days the twenty-five"
-        " most downloaded, at most three of an organization and without precision variants, newest first. A"
-        " score is given only if its upper bound is at most three times its lower one."
+        " from readings up to its snapshot, so that 1 means on track to be among the ten most downloaded of"
+        f" its size. {_CHOSEN} A score is given only if its upper bound is at most three times its lower one."
     ),
     model_set=CORE,
     source="hub",
@@ -120,7 +124,7 @@ RAM_NEWEST = Figure(
     sql=f"""\
 with {_FROZEN},
 
-{_NEWEST.format(days=270, models=25)}
+{_NEWEST}
 
 select
     scores.model_id,
@@ -154,6 +158,8 @@ _BASELINE_COLUMNS = (
     Column("ram_high", "At most", "ratio"),
     Column("downloads_at_day", "Downloads up to day 30", "count"),
     Column("baseline_downloads", "Baseline's downloads", "count"),
+    Column("rule", "Baseline's rule"),
+    Column("n", "Of how many", "number"),
     Column("snapshot_on", "Baseline's snapshot", "day"),
 )
 
@@ -173,19 +179,25 @@ def _draw_by_baseline(rows: Sequence[Row], styles: Styler) -> Drawing:
         _BASELINE_COLUMNS,
         bounds=("ram_low", "ram_high"),
         rule=1,
-        step=24,
+        step=34,
+        offset=alt.YOffset(field="baseline", type="nominal", sort=[style.key for style in shown]),
     )
     return Drawing([Panel(chart)], shown)
 
 
+def _place_at_one(row: Row) -> str:
+    """What 1 stands for under a row's baseline: the median of ten lies between the fifth and the sixth."""
+    return f"the top {row['n']}" if row["rule"] == "nth" else f"about the top {row['n'] // 2}"
+
+
 def _tell_by_baseline(rows: Sequence[Row]) -> str:
-    of: dict[str, list[float]] = {}
+    of: dict[str, list[Row]] = {}
     for row in rows:
-        if row["ram"] is not None:
-            of.setdefault(row["baseline"], []).append(row["ram"])
+        of.setdefault(row["baseline"], []).append(row)
     parts = [
-        f"{sum(value >= 1 for value in values)} of {len(values)} under {name}"
-        for name, values in sorted(of.items())
+        f"{sum(row['ram'] >= 1 for row in scored)} of {len(scored)} under {name} (on track for"
+        f" {_place_at_one(scored[0])})"
+        for name, scored in sorted(of.items())
     ]
     return f"On day 30, models at 1 or more: {words.listed(parts)}."
 
@@ -195,9 +207,12 @@ RAM_BY_BASELINE = Figure(
     title="The same models under each baseline",
     question="How much does a score depend on the baseline?",
     definition=(
-        f"{_SCORE} The report's first definition divides by the median of the class's top ten, the current"
-        " one by its tenth; a frozen baseline uses readings up to its snapshot only, the rolling one all."
-        " Scores under different baselines must not be mixed. The lines span each score's bounds."
+        f"{_SCORE} The report's first definition divides by the median of the class's top ten, so that 1"
+        " means on track for about the five most downloaded of its size; the current one by its tenth, so"
+        " that 1 means on track for the ten. A frozen baseline uses readings up to its snapshot only, the"
+        " rolling one all. Scores under different baselines must not be mixed. The lines span each score's"
+        " bounds. The models are those of the newest models against their class that have a score on day 30:"
+        f" {_CHOSEN[0].lower()}{_CHOSEN[1:]}"
     ),
     model_set=CORE,
     source="hub",
@@ -205,11 +220,11 @@ RAM_BY_BASELINE = Figure(
     sql=f"""\
 with {_FROZEN},
 
-{_NEWEST.format(days=365, models=20)},
+{_NEWEST},
 
 snapshots as (
-    select baseline, max(snapshot_on) as snapshot_on from marts.ram_baselines
-    group by baseline
+    select baseline, rule, n, max(snapshot_on) as snapshot_on from marts.ram_baselines
+    group by baseline, rule, n
 )
 
 select
@@ -222,6 +237,8 @@ select
     scores.ram_high,
     scores.downloads_at_day,
     scores.baseline_downloads,
+    snapshots.rule,
+    snapshots.n,
     snapshots.snapshot_on
 from marts.ram_scores as scores
 inner join newest using (model_id)

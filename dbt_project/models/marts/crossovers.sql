@@ -1,9 +1,37 @@
 -- The sign of the difference of two keys, months without one left out: where it turns, one passes
--- the other. Sums over what was measured also cross when only one of the two is measured better.
+-- the other. Sums over what was measured also cross when only one of the two is measured
+-- better, and shares of new derivatives when a few more are made or read.
+
+{#- With fewer children of known region one model moves a share by more than 3 points. -#}
+{% set least_children = 30 %}
 
 with monthly as (
 
     select * from {{ ref('int_monthly_values') }}
+
+),
+
+children as (
+
+    select * from {{ ref('derivatives_by_region_monthly') }}
+
+),
+
+-- what the shares of a month are of, whatever their key
+children_by_month as (
+
+    select
+        month,
+        -- a sum of thirds is not exactly a whole
+        round(sum(new_derivatives), 6) >= {{ least_children }}
+        and max(case when is_provisional then 1 else 0 end) = 0 as is_enough
+    from children
+    where
+        relation = 'all'
+        and min_downloads = {{ var('min_downloads') }}
+        and not community_only
+        and region <> 'unknown'
+    group by month
 
 ),
 
@@ -21,14 +49,27 @@ differing as (
             when one.coverage is null or two.coverage < one.coverage then two.coverage
             else one.coverage
         end as coverage,
-        not one.has_coverage
-        or coalesce(one.coverage >= 0.95 and two.coverage >= 0.95, false) as is_covered
+        case
+            when one.has_coverage
+                then
+                    coalesce(
+                        one.coverage >= {{ least_coverage() }}
+                        and two.coverage >= {{ least_coverage() }},
+                        false
+                    )
+            when one.metric like 'derivatives_share_by_%'
+                then coalesce(children_by_month.is_enough, false)
+            -- tokens of the same days for either key
+            else true
+        end as is_enough
     from monthly as one
     inner join monthly as two
         on
             one.metric = two.metric
             and one.month = two.month
             and one.key_value < two.key_value
+    left join children_by_month
+        on one.month = children_by_month.month
     where one.value <> two.value
 
 ),
@@ -40,7 +81,7 @@ compared as (
         lag(differing.is_one_ahead) over earlier as was_one_ahead,
         lag(differing.month) over earlier as previous_month,
         lag(differing.coverage) over earlier as coverage_before,
-        lag(differing.is_covered) over earlier as was_covered
+        lag(differing.is_enough) over earlier as was_enough
     from differing
     window earlier as (
         partition by differing.metric, differing.one_key, differing.two_key
@@ -61,8 +102,8 @@ turns as (
         case when is_one_ahead then two_value else one_value end as trailer_value,
         coverage,
         coverage_before,
-        is_covered
-        and was_covered
+        is_enough
+        and was_enough
         and month = {{ next_month('previous_month') }} as is_comparable
     from compared
     where is_one_ahead <> was_one_ahead
