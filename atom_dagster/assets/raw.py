@@ -241,7 +241,7 @@ def _materialize_months(
         attempts.record(connection, scope, gathered, home.settings.now())
         _observe(context, tables, gathered, months, committed)
         missed = None if gathered.errors else gathered.failed.keys()
-        history.tell(context.instance, context.run_id, scope, missed)
+        history.tell(context.instance, context.run.run_id, scope, missed)
         yield from checks.results_of(connection, home.settings, *tables)
     _conclude(context, scope, gathered, months)
 
