@@ -7,7 +7,7 @@ Belongs here: the order, and one module for each subject. Does not belong here: 
 from __future__ import annotations
 
 from atom_dagster.report.figure import Figure
-from atom_dagster.report.figures import derivatives, downloads, inference, leaders, ram, sizes, trust
+from atom_dagster.report.figures import claims, derivatives, downloads, inference, leaders, ram, sizes, trust
 
 THE_REPORTS: tuple[Figure, ...] = (
     downloads.CUMULATIVE_BY_REGION,
@@ -34,6 +34,6 @@ OURS: tuple[Figure, ...] = (
     ram.RAM_SENSITIVITY,
     ram.RAM_BACKTEST,
     trust.MODEL_SETS,
-    trust.CLAIMS,
+    claims.CLAIMS,
 )
 FIGURES: tuple[Figure, ...] = (*THE_REPORTS, *OURS)
