@@ -24,8 +24,8 @@ from atom_dagster.report.words import REGIONS
 # After Okabe and Ito's palette, told apart with any colour vision. Its yellow, sky blue and purple are too
 # faint on white for a line (a contrast below 3), hence darker ones.
 BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#c0699a"
-AMBER, SKY, WINE, GREY = "#a97f00", "#2d94c9", "#882255", "#7a7a7a"
-PALETTE = (VERMILION, BLUE, GREEN, PURPLE, AMBER, SKY, WINE, "#444444")
+AMBER, SKY, WINE, GREY, EDGE = "#a97f00", "#2d94c9", "#882255", "#7a7a7a", "#444444"
+PALETTE = (VERMILION, BLUE, GREEN, PURPLE, AMBER, SKY, WINE, EDGE)
 DARK = {
     BLUE: "#4ea8de",
     VERMILION: "#f0803c",
@@ -35,7 +35,7 @@ DARK = {
     SKY: "#9ad4f5",
     WINE: "#d4608f",
     GREY: "#a0a0a0",
-    "#444444": "#e0e0e0",
+    EDGE: "#e0e0e0",
     # Sizes run from light to dark on white, and from dark to light on black.
     "#cfe1f2": "#12406b",
     "#a6cbe8": "#1b5a94",
@@ -301,7 +301,7 @@ def stacked(
                 alt.Chart(ROWS).transform_filter(f"isValid(datum[{_text(str(y['field']))}])"),
                 mark,
                 once=["month"],
-                stroke=GREY,
+                stroke=EDGE,
             ).encode(x=months(), y=alt.Y(datum=1, type="quantitative"))
         )
     return _over(layers, height)
@@ -353,7 +353,7 @@ def bars(
         line = str(y["field"])
         whole = base.transform_joinaggregate(end=f"sum({x['field']})", groupby=[line])
         layers.append(
-            marks.symbols(whole, mark, once=[line, "end"], stroke=GREY).encode(
+            marks.symbols(whole, mark, once=[line, "end"], stroke=EDGE).encode(
                 x=alt.X(field="end", type="quantitative")
             )
         )

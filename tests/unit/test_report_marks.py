@@ -248,7 +248,7 @@ def test_where_every_month_could_be_tested_it_is_said(changed: Change):
 
 def test_a_first_place_that_could_not_be_tested_is_no_headline_alone(changed: Change):
     shown = _shown(changed(THIN), "top_models")
-    assert "Whether that is a spike cannot be told" in shown["sentence"]
+    assert "Whether the first place is a spike cannot be told" in shown["sentence"]
     assert "the same holds for 3 of the others" in shown["sentence"]
     assert ("▽", "too few months are measured around it to tell a spike") in shown["marks"]
     assert "spike" not in _shown(changed("select 1"), "top_models")["sentence"]

@@ -70,8 +70,10 @@ def _tell_untested(rows: Sequence[Row]) -> str:
     untested = [row["place"] for row in rows if "untested" in marks.of(row)]
     if 1 not in untested:
         return ""
-    told = " Whether that is a spike cannot be told, because fewer than three of the months around it are"
-    told += " measured"
+    told = (
+        " Whether the first place is a spike cannot be told, because fewer than three of the model's months"
+        " around are measured"
+    )
     others = len(untested) - 1
     return f"{told}; the same holds for {others} of the others." if others else f"{told}."
 
