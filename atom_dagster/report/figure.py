@@ -77,6 +77,8 @@ class Facts:
     """The models the derivatives cover, in words."""
     cut_off: Mapping[str, str]
     """Newest data by ``Figure.source``, in words; a source that is missing has no entry."""
+    tokens: str | None
+    """Up to which day tokens are held, in words; None without any."""
     has_counters: bool
     """Whether any reading holds an all-time counter; without one nothing cumulative can be known."""
     attribution: str | None

@@ -110,7 +110,8 @@ def facts_of(connection: duckdb.DuckDBPyConnection) -> Facts:
         kind = "Simulated Hub readings" if held_of.is_synthetic else "Hub readings"
         cut_off["hub"] = f"{kind} up to {readings[0]:%Y-%m-%d}"
     rankings = [source for source in held_of.sources if source.name in contents.RANKINGS]
-    if tokens := _tokens_up_to(connection):
+    tokens = _tokens_up_to(connection)
+    if tokens:
         kind = "Simulated OpenRouter tokens" if held_of.is_synthetic else "OpenRouter tokens"
         cut_off["openrouter"] = f"{kind} {tokens}"
         if held_of.attribution:
@@ -133,6 +134,7 @@ def facts_of(connection: duckdb.DuckDBPyConnection) -> Facts:
         model_set=_model_set(switches, one[0]) + (", as far as recorded" if held_of.caveat else ""),
         everyone=f"every {'recorded ' if held_of.caveat else ''}model that names a base, listed or not",
         cut_off=cut_off,
+        tokens=tokens,
         attribution=held_of.attribution,
         caveat=held_of.caveat,
         licences=[]

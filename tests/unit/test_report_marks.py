@@ -309,6 +309,7 @@ def test_the_last_day_of_tokens_stands_beside_their_citation(changed: Change):
 
 def test_a_caveat_links_to_the_figure_it_names(changed: Change, tmp_path: Path):
     text = _html(changed("update meta.build set world = 'recorded:x', is_synthetic = false"), tmp_path)
+    assert "and that they are held up to 2026-01-01." in text
     [banner] = [line for line in text.splitlines() if 'class="selection"' in line]
     assert 'read <a href="#coverage">Coverage</a> before you compare' in banner
     assert "`" not in banner
