@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from atom_dagster.report import words
+from atom_dagster.report import marks, words
 from atom_dagster.report.figure import Column, Facts, Row
 from atom_dagster.report.words import listed, percent
 
@@ -30,6 +30,8 @@ UNMEASURED = (
     "A month that could not be measured is a gap in the line, and a row with its reason in the table."
 )
 NO_COUNTER = "A month without a counter close enough to its end is a gap in the line and in the table."
+FEW = marks.FEW
+"""New derivatives with a known base below which a month's shares are not compared in words."""
 COVERED = 0.95
 """The coverage from which a month stands for the whole."""
 MARK = """\

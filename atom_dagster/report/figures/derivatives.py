@@ -13,8 +13,7 @@ import altair as alt
 
 from atom_dagster.report import charts, words
 from atom_dagster.report.figure import Column, Drawing, Facts, Figure, Panel, Row, Styler, newest
-from atom_dagster.report.figures._shared import DELETED, HEADLINE, MONTH, leaders
-from atom_dagster.report.marks import FEW
+from atom_dagster.report.figures._shared import DELETED, FEW, HEADLINE, MONTH, leaders
 
 _RULE = (
     "New models on the Hub that name another as their base, by the month of their creation, once the"

@@ -13,6 +13,7 @@ from atom_dagster.report import charts, marks, words
 from atom_dagster.report.figure import Column, Drawing, Figure, Panel, Row, Styler, newest, ranked
 from atom_dagster.report.figures._shared import (
     CORE,
+    FEW,
     MARK,
     MONTH,
     NEWEST,
@@ -22,7 +23,6 @@ from atom_dagster.report.figures._shared import (
     told_month,
 )
 from atom_dagster.report.figures._spikes import UNTESTED
-from atom_dagster.report.marks import FEW
 
 _TOP_COLUMNS = (
     Column("place", "Place", "number"),
