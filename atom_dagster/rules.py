@@ -48,10 +48,14 @@ class Verdict:
 
     def sentence(self) -> str:
         """What is wrong, for people."""
-        first = ", ".join(
-            f"{name} {value}" for name, value in zip(self.columns, self.examples[0], strict=True)
+        return (
+            f"{self.rule.name}: {self.rule.description} ({self.violations} violations; first:"
+            f" {self.told(self.examples[0])})."
         )
-        return f"{self.rule.name}: {self.rule.description} ({self.violations} violations; first: {first})."
+
+    def told(self, example: tuple[Any, ...]) -> str:
+        """A violation's columns and values."""
+        return ", ".join(f"{name} {value}" for name, value in zip(self.columns, example, strict=True))
 
 
 _EDGE = "date_trunc('month', $today - interval 3 day)::date"

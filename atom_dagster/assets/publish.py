@@ -317,7 +317,7 @@ def _write_meta(
                 "is_blocking": verdict.rule.is_blocking,
                 "passed": verdict.passed,
                 "violations": verdict.violations,
-                "examples": "; ".join(map(str, verdict.examples)),
+                "examples": "; ".join(map(verdict.told, verdict.examples)),
             }
             for verdict in verdicts
         ],

@@ -17,14 +17,15 @@ from typing import Any
 
 import altair as alt
 
+from atom_dagster.report import marks
 from atom_dagster.report.figure import Column, Style
 from atom_dagster.report.words import REGIONS
 
 # After Okabe and Ito's palette, told apart with any colour vision. Its yellow, sky blue and purple are too
 # faint on white for a line (a contrast below 3), hence darker ones.
 BLUE, VERMILION, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#c0699a"
-AMBER, SKY, WINE, GREY = "#a97f00", "#2d94c9", "#882255", "#7a7a7a"
-PALETTE = (VERMILION, BLUE, GREEN, PURPLE, AMBER, SKY, WINE, "#444444")
+AMBER, SKY, WINE, GREY, EDGE = "#a97f00", "#2d94c9", "#882255", "#7a7a7a", "#444444"
+PALETTE = (VERMILION, BLUE, GREEN, PURPLE, AMBER, SKY, WINE, EDGE)
 DARK = {
     BLUE: "#4ea8de",
     VERMILION: "#f0803c",
@@ -34,7 +35,7 @@ DARK = {
     SKY: "#9ad4f5",
     WINE: "#d4608f",
     GREY: "#a0a0a0",
-    "#444444": "#e0e0e0",
+    EDGE: "#e0e0e0",
     # Sizes run from light to dark on white, and from dark to light on black.
     "#cfe1f2": "#12406b",
     "#a6cbe8": "#1b5a94",
@@ -59,6 +60,7 @@ OUTLINE: dict[str, Any] = {"stroke": GREY, "strokeWidth": 0.7}
 ROWS = alt.NamedData("rows")
 HEIGHT = 300
 _FORMATS = {"count": ",.0f", "share": ".1%", "ratio": ",.2f", "number": ",.3~f"}
+_CROSS = "M-.9,-.9L.9,.9M.9,-.9L-.9,.9"
 _COUNT_LABEL = "replace(format(datum.value, '~s'), 'G', 'B')"
 
 
@@ -124,9 +126,13 @@ def colors(key: str, styles: Sequence[Style], *, is_line: bool = False) -> alt.C
     return alt.Color(
         field=key,
         type="nominal",
-        scale=alt.Scale(domain=[style.key for style in styles], range=[style.color for style in styles]),
+        scale=_scale(styles),
         legend=legend(styles, is_line=is_line),
     )
+
+
+def _scale(styles: Sequence[Style]) -> alt.Scale:
+    return alt.Scale(domain=[style.key for style in styles], range=[style.color for style in styles])
 
 
 def legend(styles: Sequence[Style], *, is_line: bool = False) -> alt.Legend:
@@ -202,9 +208,8 @@ def lines(
         styles: How each key looks; others are left out.
         columns: What the tooltip says.
         where: Column and value pairs a row must have.
-        mark: Column that is ``anomaly``, ``low_coverage``, ``missing_days``, ``few`` or ``provisional`` where
-            a point needs a mark.
-        without: Column of the value without anomalies; drawn as a cross where ``mark`` is ``anomaly``.
+        mark: Column that names the marks of a point (``marks``).
+        without: Column of the value without anomalies; drawn as a cross where ``mark`` has ``anomaly``.
         x: Another horizontal axis.
         band: Columns of a lower and an upper bound.
         rule: A value across which a horizontal line is drawn.
@@ -229,37 +234,20 @@ def lines(
     )
     if x is None:
         layers.append(_alone(base, str(y["field"]), key).encode(y=y, opacity=dimmed(key)))
+    if without is not None:
+        # Below the marks, and longer than they are: where both lie at one place, both are seen.
+        layers.append(
+            base.transform_filter(f"{marks.has(mark or '', 'anomaly')} && datum[{_text(without)}] > 0")
+            .mark_point(shape=_CROSS, size=150, filled=False, strokeWidth=1.5, opacity=1)
+            .encode(y=alt.Y(field=without, type="quantitative"), opacity=dimmed(key))
+        )
     if mark is not None:
         layers.append(
-            base.transform_filter(f"isValid(datum[{_text(mark)}])")
-            .mark_point(size=38, filled=True, fill="white", strokeWidth=1.5)
-            .encode(
+            marks.symbols(base, mark).encode(
                 y=y,
                 opacity=dimmed(key),
-                shape=alt.Shape(
-                    field=mark,
-                    type="nominal",
-                    scale=alt.Scale(
-                        domain=["anomaly", "low_coverage", "missing_days", "few", "provisional"],
-                        range=["diamond", "circle", "circle", "square", "triangle-up"],
-                    ),
-                    legend=None,
-                ),
-                stroke=alt.Stroke(
-                    field=key,
-                    type="nominal",
-                    scale=alt.Scale(
-                        domain=[style.key for style in styles], range=[style.color for style in styles]
-                    ),
-                    legend=None,
-                ),
+                stroke=alt.Stroke(field=key, type="nominal", scale=_scale(styles), legend=None),
             )
-        )
-    if without is not None:
-        layers.append(
-            base.transform_filter(f"datum[{_text(mark or '')}] === 'anomaly' && datum[{_text(without)}] > 0")
-            .mark_point(shape="cross", angle=45, size=45, filled=True)
-            .encode(y=alt.Y(field=without, type="quantitative"), opacity=dimmed(key))
         )
     # What the pointer finds: a line alone is too thin for it.
     layers.append(base.mark_circle(size=260, opacity=0.001).encode(y=y, tooltip=tooltip(columns)))
@@ -289,7 +277,7 @@ def stacked(
 ) -> alt.LayerChart:
     """Shares of a whole by month, the first key at the bottom; what the keys leave stays blank.
 
-    ``mark`` is as in ``lines``; a month with an anomaly bears a diamond on top.
+    ``mark`` is as in ``lines``; a month bears on top the marks of all its keys.
     """
     order = ", ".join(_text(style.key) for style in styles)
     layers: list[Any] = [
@@ -298,7 +286,8 @@ def stacked(
         .transform_calculate("place", f"indexof([{order}], datum[{_text(key)}])")
         .mark_bar(width=alt.RelativeBandSize(0.92), **OUTLINE)
         .encode(
-            x=months(),
+            # A bar's middle, not its edge, lies at the month's label.
+            x=months().bandPosition(0),
             y=y.stack("zero").scale(domain=[0, 1]),
             color=colors(key, styles),
             order=alt.Order(field="place", type="quantitative"),
@@ -308,11 +297,12 @@ def stacked(
     ]
     if mark is not None:
         layers.append(
-            alt.Chart(ROWS)
-            .transform_filter(f"datum[{_text(mark)}] === 'anomaly'")
-            .transform_aggregate(flags="count()", groupby=["month"])
-            .mark_point(shape="diamond", filled=True, fill="white", stroke=GREY, size=38)
-            .encode(x=months().bandPosition(0.5), y=alt.Y(datum=1, type="quantitative"))
+            marks.symbols(
+                alt.Chart(ROWS).transform_filter(f"isValid(datum[{_text(str(y['field']))}])"),
+                mark,
+                once=["month"],
+                stroke=EDGE,
+            ).encode(x=months(), y=alt.Y(datum=1, type="quantitative"))
         )
     return _over(layers, height)
 
@@ -352,17 +342,20 @@ def bars(
 ) -> alt.LayerChart:
     """A horizontal bar for each row, stacked where several share one of the ``lines``.
 
-    ``mark`` flags a row with a diamond; ``text``, a column of counts, is written right of its bar.
+    ``mark`` is as in ``lines``; the marks of all rows of a line stand at the end of its bar. ``text``, a
+    column of counts, is written right of its bar.
     """
     base = chosen(alt.Chart(ROWS), where).encode(y=y)
     layers: list[Any] = [
         base.mark_bar().encode(x=x, color=colors(key, styles), opacity=dimmed(key), tooltip=tooltip(columns))
     ]
     if mark is not None:
+        line = str(y["field"])
+        whole = base.transform_joinaggregate(end=f"sum({x['field']})", groupby=[line])
         layers.append(
-            base.transform_filter(f"isValid(datum[{_text(mark)}])")
-            .mark_point(shape="diamond", filled=True, fill="white", size=55, stroke=GREY)
-            .encode(x=x)
+            marks.symbols(whole, mark, once=[line, "end"], stroke=EDGE).encode(
+                x=alt.X(field="end", type="quantitative")
+            )
         )
     if text is not None:
         said = f"replace(format(datum[{_text(text)}], '.3~s'), 'G', 'B')"
@@ -386,6 +379,8 @@ def dots(
     columns: Sequence[Column],
     *,
     where: Sequence[tuple[str, Any]] = (),
+    only: str | None = None,
+    named: tuple[str, str] | None = None,
     bounds: tuple[str, str] | None = None,
     rule: float | None = None,
     step: int = 22,
@@ -394,11 +389,17 @@ def dots(
     """A point for each row, with its bounds as a rule, on one of ``lines``; shapes tell keys apart too.
 
     Where ``y`` itself names the keys, ``styles`` that have no shape leave out the legend. Keys whose values
-    may be equal need an ``offset`` (``alt.YOffset``) each, or one point hides another.
+    may be equal need an ``offset`` (``alt.YOffset``) each, or one point hides another. ``only`` is a Vega
+    expression a row must fulfil; ``named`` is a column to compute, and its expression.
     """
     has_legend = any(style.shape for style in styles)
     color = colors(key, styles) if has_legend else colors(key, styles).legend(None)
     base = chosen(alt.Chart(ROWS), where).encode(y=y, yOffset=offset)
+    # A layer with data of its own takes no transform of the chart around it.
+    if only is not None:
+        base = base.transform_filter(only)
+    if named is not None:
+        base = base.transform_calculate(*named)
     layers: list[Any] = [] if rule is None else [_rule(rule).encode(x=alt.X(field="at", type="quantitative"))]
     if bounds is not None:
         layers.append(

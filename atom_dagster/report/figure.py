@@ -26,6 +26,8 @@ class Column:
     name: str
     label: str
     kind: Kind = "text"
+    is_secondary: bool = False
+    """Whether paper, which does not scroll, goes without it."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Drawing:
 
     panels: Sequence[Panel]
     legend: Sequence[Style] = ()
+    marked: Sequence[str] = ()
+    """Columns of the values that bear marks; none: ``Figure.measure`` alone."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class Facts:
     """The models the derivatives cover, in words."""
     cut_off: Mapping[str, str]
     """Newest data by ``Figure.source``, in words; a source that is missing has no entry."""
+    tokens: str | None
+    """Up to which day tokens are held, in words; None without any."""
     has_counters: bool
     """Whether any reading holds an all-time counter; without one nothing cumulative can be known."""
     attribution: str | None
@@ -83,7 +89,7 @@ class Facts:
     """Each source with its terms; none where everything is simulated."""
     rules: int
     warnings: Sequence[tuple[str, str]]
-    """Name and description of every rule that does not hold."""
+    """Name of every rule that does not hold, and what is wrong, in words."""
 
 
 Styler = Callable[[str, Sequence[str]], Sequence[Style]]

@@ -8,6 +8,8 @@
   const sans = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
   const NARROW = 480;
   const EXPORT_WIDTH = 900;
+  const EXPORT_LABELS = 700;
+  const LABEL_SHARE = 0.5;
   const LIGHT = { ink: "#1b1f24", soft: "#59626d", faint: "#e3e7eb", paper: "#ffffff" };
   const DARK = { ink: "#e6e9ed", soft: "#a3adb8", faint: "#2b3138", paper: "#14171b" };
   const SYMBOLS = {
@@ -56,7 +58,7 @@
     return copy;
   }
 
-  function config({ dark, narrow }) {
+  function config({ dark, narrow, labels = narrow ? 135 : 260 }) {
     const tone = dark ? DARK : LIGHT;
     const axis = {
       labelColor: tone.soft, titleColor: tone.soft, gridColor: tone.faint, domainColor: tone.faint,
@@ -65,7 +67,7 @@
     return {
       font: sans, background: "transparent", aria: false, view: { stroke: null },
       axis,
-      axisY: { ...axis, domain: false, ticks: false, labelPadding: 6, labelLimit: narrow ? 135 : 260 },
+      axisY: { ...axis, domain: false, ticks: false, labelPadding: 6, labelLimit: labels },
       axisX: { ...axis, labelLimit: narrow ? 70 : 120 },
       legend: {
         labelColor: tone.ink, titleColor: tone.soft, labelFontSize: 11, titleFontSize: 11,
@@ -153,7 +155,9 @@
         spec.width = width;
         spec.autosize = { type: "fit-x", contains: "padding" };
         spec.datasets = { ...(spec.datasets || {}), rows: this.rows() };
-        const look = config({ dark, narrow: width < NARROW });
+        // Names may take what the marks can spare.
+        const labels = Math.max(width < NARROW ? 135 : 260, Math.round(width * LABEL_SHARE));
+        const look = config({ dark, narrow: width < NARROW, labels });
         // Its own element: vega-embed names the one it is given, and this one bears the figure's sentence.
         return embedded(document.createElement("div"), spec, look, showTip);
       }));
@@ -213,7 +217,15 @@
       if (!place || place.firstChild) return;
       const { columns, cells, length } = this.data;
       const table = document.createElement("table");
-      table.createCaption().textContent = this.article.querySelector(".question").textContent;
+      const caption = table.createCaption();
+      caption.textContent = this.article.querySelector(".question").textContent;
+      const left = columns.filter((column) => column.is_secondary).map((column) => column.label);
+      if (left.length) {
+        const note = document.createElement("span");
+        note.className = "on-paper";
+        note.textContent = ` Left out on paper: ${left.join(", ")}.`;
+        caption.append(note);
+      }
       const head = table.createTHead().insertRow();
       for (const column of columns) {
         const cell = document.createElement("th");
@@ -221,6 +233,7 @@
         cell.textContent = column.label;
         cell.dataset.name = column.name;
         if (isNumber(column.kind)) cell.className = "n";
+        if (column.is_secondary) cell.classList.add("secondary");
         head.append(cell);
       }
       const body = table.createTBody();
@@ -231,6 +244,7 @@
           if (column.is_key) cell.scope = "row";
           line.append(cell);
           fillCell(cell, column.kind, cells[at][row]);
+          if (column.is_secondary) cell.classList.add("secondary");
         });
       }
       place.append(table);
@@ -276,7 +290,8 @@
         datasets: { ...datasets, rows: this.rows() },
         padding: 16,
       };
-      const look = { ...config({ dark: false, narrow: false }), background: LIGHT.paper };
+      const labels = many ? 260 : EXPORT_LABELS;
+      const look = { ...config({ dark: false, narrow: false, labels }), background: LIGHT.paper };
       return embedded(document.createElement("div"), spec, look, () => {});
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from functools import cache
@@ -22,10 +23,9 @@ from markupsafe import Markup
 
 from atom_dagster.exports import contents
 from atom_dagster.quoting import script_json
-from atom_dagster.report import charts, palette
+from atom_dagster.report import charts, marks, palette
 from atom_dagster.report.figure import Drawing, Facts, Figure, Row, Styler
 from atom_dagster.report.figures import OURS, THE_REPORTS
-from atom_dagster.report.figures._shared import FEW
 
 HERE = Path(__file__).parent
 # The project's defaults of the switches that decide which models are counted (dbt_project.yml).
@@ -73,6 +73,7 @@ def of(database: Path) -> tuple[str, int, dict[str, str], dict[str, str]]:
     )
     html = environment.get_template("page.html.j2").render(
         facts=facts,
+        caveat=_linked(facts.caveat),
         sections=sections,
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
         scripts=[Markup(script) for script in scripts],  # noqa: S704 - libraries and our own file
@@ -109,13 +110,16 @@ def facts_of(connection: duckdb.DuckDBPyConnection) -> Facts:
         kind = "Simulated Hub readings" if held_of.is_synthetic else "Hub readings"
         cut_off["hub"] = f"{kind} up to {readings[0]:%Y-%m-%d}"
     rankings = [source for source in held_of.sources if source.name in contents.RANKINGS]
-    if held_of.attribution:
-        terms = rankings[0].origin.licence.title
-        cut_off["openrouter"] = f"{held_of.attribution.removesuffix('.')}, {terms}"
-    elif rankings:
-        newest = max(source.as_of for source in rankings)
-        cut_off["openrouter"] = f"Simulated OpenRouter rankings up to {newest:%Y-%m-%d}"
-    rules = connection.execute("select rule, description, passed from meta.checks order by rule").fetchall()
+    tokens = _tokens_up_to(connection)
+    if tokens:
+        kind = "Simulated OpenRouter tokens" if held_of.is_synthetic else "OpenRouter tokens"
+        cut_off["openrouter"] = f"{kind} {tokens}"
+        if held_of.attribution:
+            terms = rankings[0].origin.licence.title
+            cut_off["openrouter"] += f". {held_of.attribution.removesuffix('.')}, {terms}"
+    rules = connection.execute(
+        "select rule, passed, description, violations, examples from meta.checks order by rule"
+    ).fetchall()
     return Facts(
         world=build["world"],
         is_synthetic=build["is_synthetic"],
@@ -130,6 +134,7 @@ def facts_of(connection: duckdb.DuckDBPyConnection) -> Facts:
         model_set=_model_set(switches, one[0]) + (", as far as recorded" if held_of.caveat else ""),
         everyone=f"every {'recorded ' if held_of.caveat else ''}model that names a base, listed or not",
         cut_off=cut_off,
+        tokens=tokens,
         attribution=held_of.attribution,
         caveat=held_of.caveat,
         licences=[]
@@ -137,8 +142,60 @@ def facts_of(connection: duckdb.DuckDBPyConnection) -> Facts:
         else sorted({f"{source.origin.title}: {source.origin.licence.title}" for source in held_of.sources}),
         has_counters=bool(readings[1]),
         rules=len(rules),
-        warnings=[(name, description) for name, description, passed in rules if not passed],
+        warnings=[(name, _wrong(*found)) for name, passed, *found in rules if not passed],
     )
+
+
+def _wrong(description: str, violations: int, examples: str) -> str:
+    """What is wrong where a rule does not hold: its description says what would be right."""
+    told = f"Does not hold: {description} ({violations:,} violation{'' if violations == 1 else 's'}"
+    return f"{told}: {textwrap.shorten(examples, 300, placeholder=' …')})" if examples else f"{told})"
+
+
+def _tokens_up_to(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """Up to which day tokens are held, in words; None without any.
+
+    A pull's scope is the days asked for, a month's count those that came: only together they tell the day.
+    """
+    found = connection.execute(
+        """
+        with newest as (
+            select month, max(days_present) as days from marts.inference_by_region_monthly
+            group by month
+            order by month desc
+            limit 1
+        ),
+
+        asked as (
+            select max(try_cast(split_part(scope, '_', 2) as date)) as last_day from meta.pulls
+            where list_contains(?, source)
+        )
+
+        select
+            newest.month,
+            newest.days,
+            coalesce(least(asked.last_day, last_day(newest.month)), last_day(newest.month)) as last_day
+        from newest
+        cross join asked
+        """,
+        [sorted(contents.RANKINGS)],
+    ).fetchone()
+    if found is None:
+        return None
+    month, days, last = found
+    if days == (last - month).days + 1:
+        return f"up to {last:%Y-%m-%d}"
+    return f"up to {last:%Y-%m-%d} at the latest ({days} days of {month:%Y-%m} are held)"
+
+
+def _linked(caveat: str | None) -> Markup:
+    """The caveat, a figure's id in backticks as a link to it."""
+    titles = {figure.id: figure.title for figure in (*THE_REPORTS, *OURS)}
+    parts = (caveat or "").split("`")
+    for place in range(1, len(parts), 2):
+        name = parts[place]
+        parts[place] = Markup('<a href="#{}">{}</a>').format(name, titles[name]) if name in titles else name
+    return Markup("").join(parts)
 
 
 def _model_set(switches: Mapping[str, Any], core: int) -> str:
@@ -217,7 +274,7 @@ def described(
         "model_set": figure.model_set.format(core=facts.model_set, everyone=facts.everyone),
         "cut_off": facts.cut_off.get(figure.source, "nothing of this source is held"),
         "remarks": list(figure.remarks),
-        "marks": _marks(rows) if drawing.panels else [],
+        "marks": marks.explained(rows, drawing.marked or (figure.measure,)) if drawing.panels else [],
         "marts": figure.marts,
         "sql": figure.sql,
         "sentence": sentence,
@@ -234,6 +291,7 @@ def described(
                         "label": column.label,
                         "kind": column.kind,
                         "is_key": column.name in figure.keys,
+                        "is_secondary": column.is_secondary,
                     }
                     for column in figure.columns
                 ],
@@ -255,26 +313,6 @@ def described(
             }
         ),
     }
-
-
-_MARKS = {
-    "anomaly": (
-        "◇",
-        "a month with a spike, a fault of the Hub or a counter that fell (see Anomalies)",
-    ),
-    "low_coverage": ("○", "less than 95 % of what was expected is measured"),
-    "few": ("□", f"fewer than {FEW} new derivatives with a known base"),
-    "missing_days": ("○", "a month of which the source never served every day"),
-    "provisional": ("△", "provisional"),
-}
-
-
-def _marks(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    present = {row.get("mark") for row in rows}
-    found = [sign for name, sign in _MARKS.items() if name in present]
-    if "anomaly" in present and any(row.get("drawn_without") is not None for row in rows):
-        found.append(("✕", "the same month without the flagged models, where at least half is left"))
-    return found
 
 
 def packed(values: Sequence[Any]) -> Any:

@@ -26,6 +26,7 @@ from atom_dagster.report.figures import FIGURES
 from tests.conftest import Finished
 from tests.unit import _published
 
+BY_ID = {figure.id: figure for figure in FIGURES}
 LIMIT_BYTES = 6_000_000
 WAIT_MS = 60_000
 DRAWN = "document.documentElement.dataset.report === 'drawn'"
@@ -317,6 +318,85 @@ def test_tables_fit_the_printed_page(world: str, request: pytest.FixtureRequest,
             .filter(element => element.scrollHeight > element.clientHeight + 1).length"""
     )
     assert cut == 0
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """The page of a small file of its own."""
+    file = tmp_path / "report" / "index.html"
+    report.render(_published.write(tmp_path / "atom.duckdb"), file)
+    return file
+
+
+def test_paper_breaks_no_word_and_names_what_it_leaves_out(small: Path, open_page: Opener):
+    opened = open_page(small, 718)
+    opened.table("claims")
+    seen = "cells => cells.map(cell => [cell.textContent, getComputedStyle(cell).display !== 'none'])"
+    on_screen = dict(opened.page.locator("#claims thead th").evaluate_all(seen))
+    assert all(on_screen.values())
+    assert not opened.page.locator("#claims .on-paper").is_visible()
+    opened.page.emulate_media(media="print")
+    on_paper = dict(opened.page.locator("#claims thead th").evaluate_all(seen))
+    left = [label for label, is_shown in on_paper.items() if not is_shown]
+    assert left == [column.label for column in BY_ID["claims"].columns if column.is_secondary]
+    assert (
+        opened.page.locator("#claims .on-paper").inner_text().strip()
+        == f"Left out on paper: {', '.join(left)}."
+    )
+    wraps = "cells => [...new Set(cells.map(cell => getComputedStyle(cell).overflowWrap))]"
+    assert opened.page.locator("#claims tbody td, #claims tbody th").evaluate_all(wraps) == ["break-word"]
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_tables_first_column_stays(width: int, small: Path, open_page: Opener):
+    opened = open_page(small, width)
+    opened.table("claims")
+    place = opened.page.locator("#claims .scroll")
+    first = "place => place.querySelector('tbody tr').cells[0].getBoundingClientRect().left"
+    before = place.evaluate(first)
+    assert place.evaluate("place => { place.scrollLeft = 300; return place.scrollLeft; }") > 100
+    assert place.evaluate(first) == before
+
+
+def test_a_claims_label_begins_with_its_id(small: Path, open_page: Opener):
+    opened = open_page(small)
+    assert "C02 China total" in opened.axis("claims", "y")
+    with opened.page.expect_download(timeout=WAIT_MS) as waiting:
+        opened.page.locator("#claims [data-save=svg]").click()
+    text = Path(waiting.value.path()).read_text(encoding="utf-8")
+    assert "C02 China total" in "".join(ElementTree.fromstring(text).itertext())
+
+
+def test_a_month_bears_a_ring_and_a_diamond(tmp_path: Path, open_page: Opener):
+    database = _published.write(tmp_path / "atom.duckdb")
+    with duckdb.connect(str(database)) as connection:
+        for table in ("concentration", "by_size"):
+            connection.execute(
+                f"update marts.downloads_{table}_monthly set coverage = 0.6 where month = '2025-08-01'"
+            )
+    report.render(database, tmp_path / "report" / "index.html")
+    opened = open_page(tmp_path / "report" / "index.html")
+    symbols = """([id, place]) => [...document.querySelectorAll(`#${id} .chart`)[place]
+        .querySelectorAll('.mark-symbol path')].filter(path => path.getAttribute('fill') === 'white')
+        .map(path => { const box = path.getBBox(); return [path.getAttribute('transform'), box.width]; })"""
+    # Two lines, of organizations and of models; and one stack.
+    for figure_id, points in (("concentration", 2), ("size_mix", 1)):
+        found = opened.page.evaluate(symbols, [figure_id, 0])
+        assert len(found) == 2 * points
+        widths = [width for _, width in found]
+        outer, inner = widths[:points], widths[points:]
+        assert min(outer) > 1.5 * max(inner), "rings are drawn first, and diamonds within them"
+        assert {place for place, _ in found[:points]} == {place for place, _ in found[points:]}
+
+
+def test_a_stack_stands_at_its_months_label(small: Path, open_page: Opener):
+    opened = open_page(small)
+    centres = """selector => [...document.querySelectorAll(`#size_mix .chart svg ${selector}`)]
+        .map(part => { const box = part.getBoundingClientRect(); return box.left + box.width / 2; })"""
+    bars = sorted({round(at) for at in opened.page.evaluate(centres, ".mark-rect path")})
+    ticks = sorted(round(at) for at in opened.page.evaluate(centres, ".role-axis-tick line[x2='0']"))
+    assert ticks
+    assert all(min(abs(tick - bar) for bar in bars) <= 2 for tick in ticks)
 
 
 def test_a_chart_that_fails_keeps_no_other_from_being_drawn(tmp_path: Path, browser: Any):

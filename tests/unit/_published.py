@@ -19,8 +19,10 @@ _TABLES = {
             '0.1.0' as atom_version, '2.0.0' as duckdb_version, '1.11' as dbt_version,
             '1.13' as dagster_version""",
     "meta.checks": """
-        select * from (values ('keys_are_unique', 'no key twice', true), ('fresh', 'is fresh', false))
-        as rules (rule, description, passed)""",
+        select * from (values
+            ('keys_are_unique', 'No key stands twice', true, 0, ''),
+            ('fresh', 'The newest month is held', false, 1, 'month 2026-01-01, newest_day 2025-12-31')
+        ) as rules (rule, description, passed, violations, examples)""",
     "meta.pulls": """
         select
             'openrouter_rankings' as source, '2025-01-01_2026-01-01' as scope, as_of, as_of as fetched_at
@@ -130,7 +132,8 @@ _TABLES = {
         select
             month, scope, region, cast(size as bigint) as tokens, size / 7.5e6 as share,
             cast(size as bigint) as tokens_publisher, 0.9 * size / 7.5e6 as share_publisher,
-            size / 8e6 as share_low, size / 7e6 as share_high, 30 as days_present, 31 as days_in_month
+            size / 8e6 as share_low, size / 7e6 as share_high,
+            case when month = '2026-01-01' then 1 else 30 end as days_present, 31 as days_in_month
         from labs, months, (values ('open_top10'), ('open_all')) as scopes (scope)""",
     "marts.ram_baselines": """
         select baseline, rule, 10 as n, is_frozen, date '2025-12-01' as snapshot_on, 500.0 as downloads
@@ -194,7 +197,8 @@ _TABLES = {
             verdict, is_synthetic_agreement
         ), (select
             'downloads' as published_unit, 'Mar 2026' as published_on, 'value' as comparison,
-            0.002 as expected_error, 0.02 as tolerance, 'relative' as tolerance_unit, 'firm' as certainty,
+            0.002 as expected_error, 0.02 as tolerance, 'relative' as tolerance_unit,
+            'rounding' as tolerance_reason, 'firm' as certainty,
             'a note' as note, 'paper' as source)""",
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from atom_dagster.report.figure import Figure
 from atom_dagster.report.figures import (
+    claims,
     countries,
     derivatives,
     downloads,
@@ -43,6 +44,6 @@ OURS: tuple[Figure, ...] = (
     ram.RAM_SENSITIVITY,
     ram.RAM_BACKTEST,
     trust.MODEL_SETS,
-    trust.CLAIMS,
+    claims.CLAIMS,
 )
 FIGURES: tuple[Figure, ...] = (*THE_REPORTS, *OURS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from atom_dagster.report import words
+from atom_dagster.report import marks, words
 from atom_dagster.report.figure import Column, Facts, Row
 from atom_dagster.report.words import listed, percent
 
@@ -30,16 +30,22 @@ UNMEASURED = (
     "A month that could not be measured is a gap in the line, and a row with its reason in the table."
 )
 NO_COUNTER = "A month without a counter close enough to its end is a gap in the line and in the table."
-FEW = 30
+FEW = marks.FEW
 """New derivatives with a known base below which a month's shares are not compared in words."""
 COVERED = 0.95
 """The coverage from which a month stands for the whole."""
-FLAGS = """\
-    case
-        when downloads_without_anomalies is distinct from downloads then 'anomaly'
-        when {coverage} < 0.95 then 'low_coverage'
-    end as mark"""
-"""The column ``mark`` of a download figure; ``coverage`` names the column it goes by."""
+MARK = """\
+    nullif(
+        concat_ws(
+            ', ',
+            case when {coverage} < 0.95 then 'low_coverage' end,
+            case when {anomaly} then 'anomaly' end
+        ),
+        ''
+    ) as mark"""
+"""The column ``mark`` of a download figure, by the column and the condition it goes by."""
+FLAGS = MARK.replace("{anomaly}", "downloads_without_anomalies is distinct from downloads")
+"""``MARK`` where a column tells downloads without anomalies; ``coverage`` names the column it goes by."""
 NEWEST = """\
 -- the newest month covered to 95 %, else the newest that is measured at all
 newest as (

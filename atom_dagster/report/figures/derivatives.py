@@ -36,10 +36,14 @@ months as (
     group by calendar.month
 )"""
 _MARK = f"""\
-    case
-        when months.known < {FEW} then 'few'
-        when months.is_provisional then 'provisional'
-    end as mark"""
+    nullif(
+        concat_ws(
+            ', ',
+            case when months.known < {FEW} then 'few' end,
+            case when months.is_provisional then 'provisional' end
+        ),
+        ''
+    ) as mark"""
 _EVERYONE = "{everyone}"
 _PROVISIONAL = (
     f"Fewer than {FEW} new derivatives with a known base are too few to compare: such months are marked, and"
@@ -328,10 +332,7 @@ select
     coalesce(monthly.new_derivatives, 0) as new_derivatives,
     coalesce(known.derivatives, 0) as known,
     months.is_provisional,
-    case
-        when coalesce(known.derivatives, 0) < {FEW} then 'few'
-        when months.is_provisional then 'provisional'
-    end as mark
+{_MARK.replace("months.known", "coalesce(known.derivatives, 0)")}
 from months
 cross join keys
 left join known on months.month = known.month and keys.min_downloads = known.min_downloads

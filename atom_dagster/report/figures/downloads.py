@@ -310,6 +310,10 @@ order by series.month, organization""",
     draw=_draw_monthly_by_organization,
     tell=_tell_monthly_by_organization,
     gap=no_months,
-    remarks=(UNMEASURED,),
+    remarks=(
+        UNMEASURED,
+        "How a linked line would run without the flagged models is not known: there the table alone gives the"
+        " month's measured downloads without them.",
+    ),
     has_log=True,
 )

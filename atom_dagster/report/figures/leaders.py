@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from atom_dagster.report import charts, words
+from atom_dagster.report import charts, marks, words
 from atom_dagster.report.figure import Column, Drawing, Figure, Panel, Row, Styler, ranked
 from atom_dagster.report.figures._shared import (
     CORE,
     FEW,
+    MARK,
     MONTH,
     NEWEST,
     REGION_ORDER,
@@ -21,6 +22,7 @@ from atom_dagster.report.figures._shared import (
     no_months,
     told_month,
 )
+from atom_dagster.report.figures._spikes import UNTESTED
 
 _TOP_COLUMNS = (
     Column("place", "Place", "number"),
@@ -31,8 +33,8 @@ _TOP_COLUMNS = (
     MONTH,
     Column("downloads", "Downloads", "count"),
     Column("downloads_cumulative", "Cumulative downloads", "count"),
-    Column("method", "Method"),
-    Column("month_coverage", "Coverage of the whole month", "share"),
+    Column("method", "Method", is_secondary=True),
+    Column("month_coverage", "Coverage of the whole month", "share", is_secondary=True),
     Column("mark", "Mark"),
     Column("anomaly_reason", "Anomaly"),
 )
@@ -59,8 +61,21 @@ def _tell_top_models(rows: Sequence[Row]) -> str:
     return (
         f"{first['model_id']} was the most downloaded model of {said}, with"
         f" {words.count(first['downloads'])} downloads; of the first {words.models(len(rows))},"
-        f" {words.listed(parts)}."
+        f" {words.listed(parts)}.{_tell_untested(rows)}"
     )
+
+
+def _tell_untested(rows: Sequence[Row]) -> str:
+    """What the first place is worth where nobody can say whether it is a spike."""
+    untested = [row["place"] for row in rows if "untested" in marks.of(row)]
+    if 1 not in untested:
+        return ""
+    told = (
+        " Whether the first place is a spike cannot be told, because fewer than three of the model's months"
+        " around are measured"
+    )
+    others = len(untested) - 1
+    return f"{told}; the same holds for {others} of the others." if others else f"{told}."
 
 
 TOP_MODELS = Figure(
@@ -70,13 +85,16 @@ TOP_MODELS = Figure(
     definition=(
         "Downloads of each model in the newest closed month covered to 95 %, else in the newest that is"
         " measured; the first twenty. Official precision variants"
-        " are models of their own, as in the registry's list."
+        " are models of their own, as in the registry's list. Where too few of a model's months are"
+        " measured, nobody can say whether this one is a spike (see Anomalies)."
     ),
     model_set=CORE,
     source="hub",
     columns=_TOP_COLUMNS,
     sql=f"""\
-with {NEWEST}
+with {NEWEST},
+
+{UNTESTED}
 
 select
     row_number() over (order by monthly.downloads desc, monthly.model_id) as place,
@@ -89,11 +107,19 @@ select
     monthly.downloads_cumulative,
     monthly.method,
     newest.coverage as month_coverage,
-    case when monthly.is_anomalous then 'anomaly' end as mark,
+    nullif(
+        concat_ws(
+            ', ',
+            case when untested.model_id is not null then 'untested' end,
+            case when monthly.is_anomalous then 'anomaly' end
+        ),
+        ''
+    ) as mark,
     monthly.anomaly_reason
 from marts.downloads_by_model_monthly as monthly
 inner join newest using (month)
 inner join marts.models as models using (model_id)
+left join untested on monthly.model_id = untested.model_id and monthly.month = untested.month
 where monthly.downloads is not null
 order by place
 limit 20""",
@@ -107,12 +133,12 @@ _ENTRANT_COLUMNS = (
     Column("since", "Window begins", "day"),
     MONTH,
     Column("organization", "Organization"),
-    Column("region", "Region"),
-    Column("downloads", "Downloads", "count"),
+    Column("region", "Region", is_secondary=True),
+    Column("downloads", "Downloads", "count", is_secondary=True),
     Column("downloads_since", "Since the window began", "count"),
     Column("downloads_since_without_anomalies", "Of them without anomalies", "count"),
     Column("downloads_new_models_since", "Of them models released since", "count"),
-    Column("downloads_before", "Cumulative before", "count"),
+    Column("downloads_before", "Cumulative before", "count", is_secondary=True),
     Column("coverage_since", "Coverage since the window began", "share"),
     Column("least_coverage", "Least coverage of those shown", "share"),
     Column("organizations", "Organizations", "count"),
@@ -163,7 +189,7 @@ NEW_ENTRANTS = Figure(
     model_set=CORE,
     source="hub",
     columns=_ENTRANT_COLUMNS,
-    sql="""\
+    sql=f"""\
 with window_months as (
     select * from marts.new_entrants_monthly
     where organization <> 'unknown' and since = date '2025-08-01'
@@ -215,10 +241,7 @@ select
     min(entrants.coverage_since) over (partition by entrants.month) as least_coverage,
     judged.organizations,
     judged.organizations_unjudged,
-    case
-        when flagged.month is not null then 'anomaly'
-        when entrants.coverage_since < 0.95 then 'low_coverage'
-    end as mark
+{MARK.format(coverage="entrants.coverage_since", anomaly="flagged.month is not null")}
 from entrants
 inner join shown using (organization)
 left join flagged using (month, organization)
@@ -301,7 +324,7 @@ CONCENTRATION = Figure(
     model_set=CORE,
     source="hub",
     columns=_CONCENTRATION_COLUMNS,
-    sql="""\
+    sql=f"""\
 with monthly as (
     select * from marts.downloads_concentration_monthly
     where measure = 'downloads'
@@ -317,10 +340,7 @@ select
     monthly.share_unattributed,
     monthly.keys,
     monthly.coverage,
-    case
-        when monthly.has_anomalies then 'anomaly'
-        when monthly.coverage < 0.95 then 'low_coverage'
-    end as mark,
+{MARK.format(coverage="monthly.coverage", anomaly="monthly.has_anomalies")},
     monthly.null_reason
 from monthly
 where
@@ -342,9 +362,9 @@ _CROSSOVER_COLUMNS = (
     Column("pair", "Who passed whom"),
     MONTH,
     Column("metric", "Metric"),
-    Column("leader", "Passed"),
-    Column("trailer", "Was passed"),
-    Column("occurrence", "Time", "number"),
+    Column("leader", "Passed", is_secondary=True),
+    Column("trailer", "Was passed", is_secondary=True),
+    Column("occurrence", "Time", "number", is_secondary=True),
     Column("leader_value", "Leader's value", "number"),
     Column("trailer_value", "Trailer's value", "number"),
     Column("previous_month", "Compared with", "month"),

@@ -151,7 +151,7 @@ order by newest.release_date desc, scores.model_id, scores.day""",
 _BASELINE_COLUMNS = (
     Column("model_id", "Model"),
     Column("size_bucket", "Total parameters"),
-    Column("release_date", "Released", "day"),
+    Column("release_date", "Released", "day", is_secondary=True),
     Column("baseline", "Baseline"),
     Column("ram", "RAM on day 30", "ratio"),
     Column("ram_low", "At least", "ratio"),

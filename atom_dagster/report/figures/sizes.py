@@ -51,7 +51,7 @@ def _draw_share_of_largest_size(rows: Sequence[Row], styles: Styler) -> Drawing:
                     charts.lines(y, "organization", shown, _LARGEST_COLUMNS, mark="mark", height=260), title
                 )
             )
-    return Drawing(panels, shown)
+    return Drawing(panels, shown, marked=("share_of_size", "share_of_size_cumulative"))
 
 
 def _tell_share_of_largest_size(rows: Sequence[Row]) -> str:
@@ -215,6 +215,7 @@ order by sizes.month, sizes.size_bucket""",
     gap=no_months,
     remarks=(
         UNMEASURED.replace("in the line", "among the bars"),
-        "Months whose classes are unequally covered shift the mix; the table gives each month's coverage.",
+        "Months whose classes are unequally covered shift the mix; the table gives each class's coverage."
+        " A mark on top of a month holds for at least one of its classes.",
     ),
 )

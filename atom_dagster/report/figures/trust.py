@@ -1,6 +1,7 @@
-"""How far to trust it: coverage, anomalies, switches and the report's claims.
+"""How far to trust it: coverage, anomalies and switches.
 
-Belongs here: figures about the measurement itself. Does not belong here: what is measured.
+Belongs here: figures about the measurement itself. Does not belong here: what is measured, or what the
+report says of it (``claims``).
 """
 
 from __future__ import annotations
@@ -10,8 +11,17 @@ from collections.abc import Sequence
 import altair as alt
 
 from atom_dagster.report import charts, words
-from atom_dagster.report.figure import Column, Drawing, Facts, Figure, Panel, Row, Style, Styler, newest
-from atom_dagster.report.figures._shared import CORE, MONTH, NEWEST, REGION_ORDER, no_months, told_month
+from atom_dagster.report.figure import Column, Drawing, Figure, Panel, Row, Styler, newest
+from atom_dagster.report.figures._shared import (
+    CORE,
+    FLAGS,
+    MONTH,
+    NEWEST,
+    REGION_ORDER,
+    no_months,
+    told_month,
+)
+from atom_dagster.report.figures._spikes import RULE, UNTESTED
 
 _COVERAGE_COLUMNS = (
     MONTH,
@@ -89,19 +99,20 @@ order by month, region""",
 _ANOMALY_COLUMNS = (
     Column("label", "What and when"),
     MONTH,
-    Column("model_id", "Model"),
-    Column("organization", "Organization"),
-    Column("region", "Region"),
+    Column("model_id", "Model", is_secondary=True),
+    Column("organization", "Organization", is_secondary=True),
+    Column("region", "Region", is_secondary=True),
     Column("anomaly_reason", "What"),
     Column("models", "Models", "count"),
     Column("downloads", "Downloads", "count"),
     Column("typical_downloads", "Typical", "count"),
-    Column("excess_downloads", "Excess", "count"),
+    Column("excess_downloads", "Excess", "count", is_secondary=True),
     Column("ratio", "Downloads against typical", "ratio"),
     Column("month_downloads", "All downloads of the month", "count"),
     Column("month_without", "Without anomalies", "count"),
+    Column("month_coverage", "Coverage of the whole month", "share", is_secondary=True),
     Column("known_cause", "Known cause"),
-    Column("known_cause_url", "Source", "link"),
+    Column("known_cause_url", "Source", "link", is_secondary=True),
 )
 _REASONS = (
     ("spike", "spike"),
@@ -109,12 +120,13 @@ _REASONS = (
     ("correction", "counter was corrected"),
     ("hub_fault", "fault of the Hub, all models"),
 )
+_UNTESTED = "untested"
 
 
 def _draw_anomalies(rows: Sequence[Row], styles: Styler) -> Drawing:
     del styles
     known = dict(_REASONS)
-    present = {row["anomaly_reason"] for row in rows}
+    present = {row["anomaly_reason"] for row in rows} - {_UNTESTED}
     names = [*_REASONS, *((key, key.replace("_", " ")) for key in sorted(present - known.keys()))]
     shown = charts.points(charts.series([(key, name) for key, name in names if key in present]))
     drawn = [row for row in rows if row["ratio"]]
@@ -126,12 +138,14 @@ def _draw_anomalies(rows: Sequence[Row], styles: Styler) -> Drawing:
     y = alt.Y(
         field="label", type="nominal", sort=None, axis=alt.Axis(title=None, labelExpr=month_first, grid=False)
     )
-    chart = charts.dots(len(drawn), x, y, "anomaly_reason", shown, _ANOMALY_COLUMNS, rule=1)
-    return Drawing([Panel(chart.transform_filter("datum.ratio > 0"))], shown)
+    chart = charts.dots(
+        len(drawn), x, y, "anomaly_reason", shown, _ANOMALY_COLUMNS, only="datum.ratio > 0", rule=1
+    )
+    return Drawing([Panel(chart)], shown)
 
 
 def _tell_anomalies(rows: Sequence[Row]) -> str:
-    single = [row for row in rows if row["anomaly_reason"] != "hub_fault"]
+    single = [row for row in rows if row["anomaly_reason"] not in {"hub_fault", _UNTESTED}]
     faults = [row for row in rows if row["anomaly_reason"] == "hub_fault"]
     parts = []
     if single:
@@ -146,7 +160,25 @@ def _tell_anomalies(rows: Sequence[Row]) -> str:
             [f"{words.month(row['month'])} ({words.models(row['models'])})" for row in faults]
         )
         parts.append(f"A fault of the Hub touches {months}.")
+    untested = [row for row in rows if row["anomaly_reason"] == _UNTESTED]
+    if untested:
+        parts.append(_told_untested(untested))
     return " ".join(parts)
+
+
+def _told_untested(rows: Sequence[Row]) -> str:
+    """How much no rule could judge, from the rows of months in which that is so and the newest one's."""
+    number = sum(row["models"] for row in rows)
+    if not number:
+        return "Every month that a spike could be in could be tested."
+    month, said = told_month(rows, "month_downloads", "month_coverage")
+    [newest_row] = [row for row in rows if row["month"] == month]
+    share = newest_row["downloads"] / newest_row["month_downloads"] if newest_row["month_downloads"] else None
+    return (
+        f"{number:,} models' months of 100,000 downloads or more could not be tested for a spike, because"
+        f" fewer than three of the months around them are measured; in {said} they hold"
+        f" {words.percent(share)} of the downloads."
+    )
 
 
 ANOMALIES = Figure(
@@ -154,18 +186,22 @@ ANOMALIES = Figure(
     title="Anomalies",
     question="Which months of which models should not be taken at face value?",
     definition=(
-        "A model's month is flagged when it is a spike (more than five times the median of its neighbours"
-        " and above 100,000), when its counter fell, or when a fault of the Hub touches it. Typical is the"
+        f"A model's month is flagged when it is a spike ({RULE}), when its counter fell, or when a fault of"
+        " the Hub touches it. Typical is the"
         " median of the model's other months within three to both sides. First the ten largest spikes,"
         " then the ten largest of each kind of fall; a fault of the Hub is one row a month, over all models"
         " it touches. The table gives the month's total with and without all flagged months, and what is"
-        " known of the cause. A flagged month bears a diamond in every figure it touches."
+        " known of the cause. Last come the months in which models could not be tested, because fewer than"
+        " three of the months around are measured. A flagged month bears a diamond in every figure of"
+        " downloads; adoption, crossings and claims bear none."
     ),
     model_set=CORE,
     source="hub",
     columns=_ANOMALY_COLUMNS,
-    sql="""\
-with months as (
+    sql=f"""\
+with {NEWEST},
+
+months as (
     select
         month,
         cast(sum(downloads) as bigint) as month_downloads,
@@ -219,10 +255,35 @@ faults as (
     group by month, anomaly_reason
 ),
 
+{UNTESTED},
+
+-- the months in which something could not be tested, and the newest in any case
+unjudged as (
+    select
+        'Not tested for a spike, ' || strftime(month, '%Y-%m') as label,
+        month,
+        null as model_id,
+        null as organization,
+        null as region,
+        'untested' as anomaly_reason,
+        count(untested.model_id) as models,
+        coalesce(cast(sum(untested.downloads) as bigint), 0) as downloads,
+        null as typical_downloads,
+        null as excess_downloads,
+        null as ratio,
+        null as known_cause,
+        null as known_cause_url
+    from (select month from newest union select month from untested) as shown
+    left join untested using (month)
+    group by month
+),
+
 found as (
     select * from single
     union all
     select * from faults
+    union all
+    select * from unjudged
 )
 
 select
@@ -239,14 +300,17 @@ select
     found.ratio,
     months.month_downloads,
     months.month_without,
+    whole.coverage as month_coverage,
     found.known_cause,
     found.known_cause_url
 from found
 left join months using (month)
+left join marts.downloads_concentration_monthly as whole
+    on found.month = whole.month and whole.unit = 'organization' and whole.measure = 'downloads'
 order by
-    array_position(['spike', 'reset', 'correction', 'hub_fault'], found.anomaly_reason),
+    array_position(['spike', 'reset', 'correction', 'hub_fault', 'untested'], found.anomaly_reason),
     abs(found.excess_downloads) desc,
-    found.month,
+    found.month desc,
     found.label""",
     measure="ratio",
     draw=_draw_anomalies,
@@ -269,9 +333,10 @@ _SET_COLUMNS = (
     Column("downloads_without_anomalies", "Without anomalies", "count"),
     Column("downloads_cumulative", "Cumulative downloads", "count"),
     Column("share_of_core", "Total against core", "share"),
-    Column("models_measured", "Models measured", "count"),
+    Column("models_measured", "Models measured", "count", is_secondary=True),
     Column("coverage", "Coverage", "share"),
-    Column("month_coverage", "Coverage of the whole month", "share"),
+    Column("month_coverage", "Coverage of the whole month", "share", is_secondary=True),
+    Column("mark", "Mark"),
     Column("null_reason", "Why missing"),
 )
 _SETS = {
@@ -302,8 +367,9 @@ def _draw_model_sets(rows: Sequence[Row], styles: Styler) -> Drawing:
     ):
         if newest(rows, name) is not None:
             x = charts.across(name, title.lower(), "count")
-            panels.append(Panel(charts.bars(lines, x, y, "region", shown, _SET_COLUMNS), title))
-    return Drawing(panels, shown)
+            chart = charts.bars(lines, x, y, "region", shown, _SET_COLUMNS, mark="mark")
+            panels.append(Panel(chart, title))
+    return Drawing(panels, shown, marked=("downloads", "downloads_cumulative"))
 
 
 def _tell_model_sets(rows: Sequence[Row]) -> str:
@@ -358,6 +424,7 @@ select
     sets.models_measured,
     sets.coverage,
     newest.coverage as month_coverage,
+{FLAGS.format(coverage="sets.coverage")},
     sets.null_reason
 from sets
 inner join totals using (model_set)
@@ -367,121 +434,8 @@ order by sets.model_set, sets.region""",
     draw=_draw_model_sets,
     tell=_tell_model_sets,
     gap=no_months,
-    remarks=("The sets overlap; they are alternatives, not parts of a whole.",),
-)
-
-_CLAIM_COLUMNS = (
-    Column("claim_id", "Claim"),
-    Column("statement", "Statement"),
-    Column("published_value", "Published", "number"),
-    Column("measured_value", "Measured here", "number"),
-    Column("published_unit", "Unit"),
-    Column("published_on", "Of"),
-    Column("measured_month", "Measured for", "month"),
-    Column("comparison", "Compared by"),
-    Column("relative_difference", "Difference", "share"),
-    Column("expected_error", "Our own error", "share"),
-    Column("tolerance", "Tolerance", "number"),
-    Column("tolerance_unit", "Tolerance is"),
-    Column("verdict", "Verdict"),
-    Column("certainty", "Certainty of the source"),
-    Column("is_synthetic_agreement", "Synthetic", "flag"),
-    Column("note", "Note"),
-    Column("source", "Source"),
-)
-_VERDICTS = (
-    ("reproduced", "reproduced", charts.GREEN),
-    ("differs", "different", charts.VERMILION),
-    ("disputed", "disputed between sources", charts.PURPLE),
-    ("not_measurable", "not measurable", charts.GREY),
-)
-
-
-def _draw_claims(rows: Sequence[Row], styles: Styler) -> Drawing:
-    del styles
-    drawn = [row for row in rows if row["relative_difference"] is not None and row["comparison"] == "value"]
-    present = {row["verdict"] for row in drawn}
-    shown = charts.points([Style(key, name, color) for key, name, color in _VERDICTS if key in present])
-    if not shown:
-        return Drawing([])
-    # Near zero a hundredth matters, far from it only the direction.
-    x = alt.X(
-        field="relative_difference",
-        type="quantitative",
-        scale=alt.Scale(type="symlog", constant=0.01, nice=False, padding=16),
-        axis=alt.Axis(
-            title="measured ÷ published − 1",
-            format=".0%",
-            values=[-1, -0.3, -0.1, -0.03, 0, 0.03, 0.1, 0.3, 1, 3, 10],
-        ),
-    )
-    y = alt.Y(field="statement", type="nominal", sort=None, axis=alt.Axis(title=None))
-    told = [
-        column for column in _CLAIM_COLUMNS if column.name not in {"is_synthetic_agreement", "note", "source"}
-    ]
-    chart = charts.dots(len(drawn), x, y, "verdict", shown, told, where=[("comparison", "value")], rule=0)
-    chart = chart.transform_filter("isValid(datum.relative_difference)")
-    return Drawing([Panel(chart)], shown)
-
-
-def _tell_claims(rows: Sequence[Row]) -> str:
-    counts = [(name, sum(row["verdict"] == key for row in rows)) for key, name, _ in _VERDICTS]
-    told = (
-        f"Of {len(rows)} claims: {words.listed([f'{number} {name}' for name, number in counts if number])}."
-    )
-    if any(row["is_synthetic_agreement"] for row in rows):
-        told += (
-            " This is the sample world, calibrated to the report's totals: agreement here proves the"
-            " machinery, not the report."
-        )
-    return told
-
-
-def _no_claims(facts: Facts) -> str:
-    del facts
-    return "No claim is recorded."
-
-
-CLAIMS = Figure(
-    id="claims",
-    title="The report's claims",
-    question="Does this warehouse measure what the report says?",
-    definition=(
-        "Each published number beside the same quantity measured here, with a verdict by rule: reproduced"
-        " within its tolerance, which is the rounding of what was published, differs, disputed where the"
-        " sources contradict each other, or not measurable from what is held. Beside a difference stands the"
-        " error to expect of our own measuring, by the gaps between readings; it is no part of the"
-        " tolerance, so that a difference below it is told and proves nothing. The chart shows the relative"
-        " difference of those that state a quantity, on a scale that stretches what lies near zero; months,"
-        " orders and thresholds stand in the table."
+    remarks=(
+        "The sets overlap; they are alternatives, not parts of a whole. A mark at the end of a bar holds for"
+        " at least one of its regions.",
     ),
-    model_set=CORE,
-    source="hub",
-    columns=_CLAIM_COLUMNS,
-    sql="""\
-select
-    claim_id,
-    statement,
-    published_value,
-    measured_value,
-    published_unit,
-    published_on,
-    measured_month,
-    comparison,
-    relative_difference,
-    expected_error,
-    tolerance,
-    tolerance_unit,
-    verdict,
-    certainty,
-    is_synthetic_agreement,
-    note,
-    source
-from marts.claims
-order by claim_id""",
-    measure="verdict",
-    draw=_draw_claims,
-    tell=_tell_claims,
-    gap=_no_claims,
-    is_table_open=True,
 )
