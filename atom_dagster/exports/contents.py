@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -121,7 +121,7 @@ ORIGINS: Mapping[str, Origin] = {
 """What is known of the sources that ``meta.pulls`` names."""
 RANKINGS = frozenset({"openrouter_rankings", "openrouter_export"})
 """The sources that tokens come from."""
-TOKENS = "inference_by_region_monthly"
+_TOKENS = "inference_by_region_monthly"
 """The table that tells how many days of a month's tokens there are."""
 
 
@@ -140,12 +140,32 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """The newest month of tokens: how many of its days are held, and up to which day they were asked for."""
+
+    month: date
+    days: int
+    asked_until: date
+
+    @property
+    def last_day(self) -> date:
+        """The last day held for sure: a day that was asked for may not have been served."""
+        return min(self.asked_until, self.month + timedelta(days=self.days - 1))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every day up to that was served."""
+        return self.last_day == self.asked_until
+
+
+@dataclass(frozen=True)
 class Contents:
-    """A build: its row of ``meta.build``, its tables by name, its sources by name."""
+    """A build: its row of ``meta.build``, its tables and sources by name, its newest tokens if it has any."""
 
     build: Mapping[str, Any]
     tables: tuple[Table, ...]
     sources: tuple[Source, ...]
+    tokens: Tokens | None
 
     @property
     def is_synthetic(self) -> bool:
@@ -191,8 +211,10 @@ def read(connection: duckdb.DuckDBPyConnection) -> Contents:
     row = build.fetchone()
     assert row is not None  # noqa: S101 - every build has its row
     tables = _tables(connection)
-    sources = _sources(connection, {table.name for table in tables})
-    return Contents(dict(zip(names, row, strict=True)), tables, sources)
+    held = {table.name for table in tables}
+    tokens = _newest_tokens(connection) if _TOKENS in held else None
+    sources = _sources(connection, held, tokens)
+    return Contents(dict(zip(names, row, strict=True)), tables, sources, tokens)
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> tuple[Table, ...]:
@@ -229,34 +251,51 @@ def _count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     return int(rows)
 
 
-def _sources(connection: duckdb.DuckDBPyConnection, tables: Collection[str]) -> tuple[Source, ...]:
+def _sources(
+    connection: duckdb.DuckDBPyConnection, tables: Collection[str], tokens: Tokens | None
+) -> tuple[Source, ...]:
     found = connection.execute(
         "select source, max(coalesce(as_of, fetched_at)), count(*) from meta.pulls group by 1 order by 1"
     ).fetchall()
-    days = _last_days(connection, tables)
+    days = _last_days(connection, tables, tokens)
     return tuple(Source(name, _origin(name), as_of, days.get(name), pulls) for name, as_of, pulls in found)
 
 
-def _last_days(connection: duckdb.DuckDBPyConnection, tables: Collection[str]) -> dict[str, date]:
+def _last_days(
+    connection: duckdb.DuckDBPyConnection, tables: Collection[str], tokens: Tokens | None
+) -> dict[str, date]:
     """The newest day of each source whose rows have one, by its name."""
     days: dict[str, date] = {}
     if "observations" in tables:
         days |= connection.execute(
             "select source, max(observed_on) from marts.observations group by source"
         ).fetchall()
-    if TOKENS in tables:
-        # Tokens are published by month. A pull was asked for its days, of which the last may not have been
-        # served yet: so many as the newest month has are there.
-        days |= connection.execute(
-            "with newest as ("
-            " select max(month) + cast(arg_max(days_present, month) as integer) - 1 as day"
-            f" from marts.{TOKENS})"
-            " select source, least(max(cast(split_part(scope, '_', 2) as date)), any_value(newest.day))"
-            " from meta.pulls cross join newest"
-            " where list_contains(?, source) and newest.day is not null group by source",
+    if tokens is not None:
+        asked = _tokens_asked(connection)
+        days |= {source: min(until, tokens.last_day) for source, until in asked.items()}
+    return days
+
+
+def _newest_tokens(connection: duckdb.DuckDBPyConnection) -> Tokens | None:
+    found = connection.execute(
+        f"select month, max(days_present), last_day(month) from marts.{_TOKENS}"
+        " group by month order by month desc limit 1"
+    ).fetchone()
+    if found is None:
+        return None
+    month, days, end = found
+    return Tokens(month, int(days), min(end, max(_tokens_asked(connection).values(), default=end)))
+
+
+def _tokens_asked(connection: duckdb.DuckDBPyConnection) -> dict[str, date]:
+    """The last day that each source of tokens was asked for: the end of a pull's scope."""
+    return dict(
+        connection.execute(
+            "select source, max(cast(split_part(scope, '_', 2) as date)) from meta.pulls"
+            " where list_contains(?, source) group by source",
             [sorted(RANKINGS)],
         ).fetchall()
-    return days
+    )
 
 
 def _origin(name: str) -> Origin:

@@ -110,7 +110,7 @@ def facts_of(connection: duckdb.DuckDBPyConnection) -> Facts:
         kind = "Simulated Hub readings" if held_of.is_synthetic else "Hub readings"
         cut_off["hub"] = f"{kind} up to {readings[0]:%Y-%m-%d}"
     rankings = [source for source in held_of.sources if source.name in contents.RANKINGS]
-    tokens = _tokens_up_to(connection)
+    tokens = _up_to(held_of.tokens) if held_of.tokens else None
     if tokens:
         kind = "Simulated OpenRouter tokens" if held_of.is_synthetic else "OpenRouter tokens"
         cut_off["openrouter"] = f"{kind} {tokens}"
@@ -152,40 +152,14 @@ def _wrong(description: str, violations: int, examples: str) -> str:
     return f"{told}: {textwrap.shorten(examples, 300, placeholder=' …')})" if examples else f"{told})"
 
 
-def _tokens_up_to(connection: duckdb.DuckDBPyConnection) -> str | None:
-    """Up to which day tokens are held, in words; None without any.
-
-    A pull's scope is the days asked for, a month's count those that came: only together they tell the day.
-    """
-    found = connection.execute(
-        """
-        with newest as (
-            select month, max(days_present) as days from marts.inference_by_region_monthly
-            group by month
-            order by month desc
-            limit 1
-        ),
-
-        asked as (
-            select max(try_cast(split_part(scope, '_', 2) as date)) as last_day from meta.pulls
-            where list_contains(?, source)
-        )
-
-        select
-            newest.month,
-            newest.days,
-            coalesce(least(asked.last_day, last_day(newest.month)), last_day(newest.month)) as last_day
-        from newest
-        cross join asked
-        """,
-        [sorted(contents.RANKINGS)],
-    ).fetchone()
-    if found is None:
-        return None
-    month, days, last = found
-    if days == (last - month).days + 1:
-        return f"up to {last:%Y-%m-%d}"
-    return f"up to {last:%Y-%m-%d} at the latest ({days} days of {month:%Y-%m} are held)"
+def _up_to(tokens: contents.Tokens) -> str:
+    """Up to which day tokens are held, in words."""
+    if tokens.is_whole:
+        return f"up to {tokens.last_day:%Y-%m-%d}"
+    return (
+        f"up to {tokens.asked_until:%Y-%m-%d} at the latest ({tokens.days} days of {tokens.month:%Y-%m} are"
+        " held)"
+    )
 
 
 def _linked(caveat: str | None) -> Markup:
