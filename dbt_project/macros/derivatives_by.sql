@@ -100,3 +100,23 @@ cross join newest_reading
         select {{ downloads }} as min_downloads{% if not loop.last %} union all {% endif %}
     {%- endfor -%}
 {%- endmacro %}
+
+
+{#- How many new derivatives with a base of known region the shares of a month are of: a select of month,
+    children and is_provisional.
+
+    by_region: a relation with the rows of derivatives_by_region_monthly. -#}
+{% macro known_children(by_region) -%}
+    select
+        month,
+        -- a sum of thirds is not exactly a whole
+        round(sum(new_derivatives), 6) as children,
+        max(case when is_provisional then 1 else 0 end) = 1 as is_provisional
+    from {{ by_region }}
+    where
+        relation = 'all'
+        and min_downloads = {{ var('min_downloads') }}
+        and not community_only
+        and region <> 'unknown'
+    group by month
+{%- endmacro %}

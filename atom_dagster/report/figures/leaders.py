@@ -420,7 +420,7 @@ CROSSOVERS = Figure(
     model_set=CORE,
     source="hub",
     columns=_CROSSOVER_COLUMNS,
-    sql=f"""\
+    sql="""\
 with largest as (
     (
         select 'downloads_cumulative_by_organization' as metric, organization as name, null as label
@@ -445,13 +445,6 @@ with largest as (
         (values ('downloads_cumulative_by_region'), ('derivatives_share_by_region')) as metrics (metric)
     cross join
         (values ('us', 'United States'), ('china', 'China'), ('eu', 'Europe')) as regions (name, label)
-),
-
-enough as (
-    select month from marts.derivatives_by_region_monthly
-    where relation = 'all' and min_downloads = 5 and not community_only and region <> 'unknown'
-    group by month
-    having round(sum(new_derivatives), 6) >= {FEW}
 )
 
 select
@@ -470,12 +463,7 @@ select
 from marts.crossovers as crossovers
 inner join largest as leader on crossovers.metric = leader.metric and crossovers.leader = leader.name
 inner join largest as trailer on crossovers.metric = trailer.metric and crossovers.trailer = trailer.name
-where
-    crossovers.metric <> 'derivatives_share_by_region'
-    or (
-        crossovers.month in (select month from enough)
-        and crossovers.previous_month in (select month from enough)
-    )
+where crossovers.metric <> 'derivatives_share_by_region' or crossovers.is_comparable
 order by crossovers.month desc, pair, crossovers.metric
 limit 50""",
     measure="leader_value",
@@ -486,7 +474,6 @@ limit 50""",
     ),
     remarks=(
         "A crossing is no more certain than the two values: the table gives both, and the smaller coverage.",
-        f"Of shares of new derivatives only crossings between two months with at least {FEW} that have a"
-        " known base are shown.",
+        "Of shares of new derivatives only crossings that compare like with like are shown.",
     ),
 )

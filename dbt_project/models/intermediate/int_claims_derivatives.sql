@@ -55,16 +55,7 @@ shares as (
 
 children_by_month as (
 
-    select
-        month,
-        round(sum(new_derivatives), 6) as children
-    from by_region
-    where
-        relation = 'all'
-        and min_downloads = {{ var('min_downloads') }}
-        and not community_only
-        and region <> 'unknown'
-    group by month
+    {{ known_children('by_region') }}
 
 ),
 

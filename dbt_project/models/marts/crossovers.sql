@@ -11,7 +11,7 @@ with monthly as (
 
 ),
 
-children as (
+by_region as (
 
     select * from {{ ref('derivatives_by_region_monthly') }}
 
@@ -20,18 +20,7 @@ children as (
 -- what the shares of a month are of, whatever their key
 children_by_month as (
 
-    select
-        month,
-        -- a sum of thirds is not exactly a whole
-        round(sum(new_derivatives), 6) >= {{ least_children }}
-        and max(case when is_provisional then 1 else 0 end) = 0 as is_enough
-    from children
-    where
-        relation = 'all'
-        and min_downloads = {{ var('min_downloads') }}
-        and not community_only
-        and region <> 'unknown'
-    group by month
+    {{ known_children('by_region') }}
 
 ),
 
@@ -58,7 +47,12 @@ differing as (
                         false
                     )
             when one.metric like 'derivatives_share_by_%'
-                then coalesce(children_by_month.is_enough, false)
+                then
+                    coalesce(
+                        children_by_month.children >= {{ least_children }}
+                        and not children_by_month.is_provisional,
+                        false
+                    )
             -- tokens of the same days for either key
             else true
         end as is_enough
