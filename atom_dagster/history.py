@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Literal, get_args
 
 import dagster as dg
 
@@ -19,8 +20,9 @@ SCHEDULE = "dagster/schedule_name"
 _SCHEDULED_FOR = ".dagster/scheduled_execution_time"
 _MISSED = "atom/missed_months."
 _MISSED_ALL = "all"
-SCOPES = ("hub", "openrouter")
-"""The steps of an ingest that each ask for all its months."""
+Scope = Literal["hub", "openrouter"]
+"""A step of an ingest that asks for all its months."""
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 _HOLDS = frozenset(
     {
@@ -47,7 +49,7 @@ class Asked:
     is_scheduled: bool
 
 
-def tell(instance: dg.DagsterInstance, run_id: str, scope: str, missed: Collection[date] | None) -> None:
+def tell(instance: dg.DagsterInstance, run_id: str, scope: Scope, missed: Collection[date] | None) -> None:
     """Mark a run with the months that one of its steps missed; None: they cannot be told, so all."""
     said = _MISSED_ALL if missed is None else " ".join(month.isoformat() for month in sorted(missed))
     instance.add_run_tags(run_id, {_MISSED + scope: said})

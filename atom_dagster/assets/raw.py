@@ -200,7 +200,7 @@ def _materialize_months(
     context: dg.AssetExecutionContext,
     home: Home,
     *,
-    scope: str,
+    scope: history.Scope,
     tables: tuple[str, ...],
     gather: Callable[[Sequence[date]], Gathered],
     reading: Callable[[Sequence[date]], AbstractContextManager[Read]],

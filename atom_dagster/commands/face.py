@@ -86,19 +86,14 @@ def world_options(command: F) -> F:
             raise CliError(said, INTERRUPTED) from error
         except (CliError, click.ClickException, click.exceptions.Exit):
             raise
-        except PermissionError as error:
-            if debug or error.filename is None:
-                raise
-            raise CliError(
-                f"This user has no right to {error.filename}; give it that right, or name another home with"
-                " --home.",
-                USAGE,
-            ) from error
         except Exception as error:
             if isinstance(error, BrokenPipeError) and _nobody_reads():
                 out.on_broken_pipe()
             if debug:
                 raise
+            if isinstance(error, PermissionError) and error.filename is not None:
+                said = f"This user has no right to {error.filename}; give it that right, or name another home"
+                raise CliError(f"{said} with --home.", USAGE) from error
             first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
             raise CliError(f"{first} (--debug shows where)", BUG) from error
 

@@ -10,6 +10,7 @@ from statistics import median
 import polars as pl
 import pytest
 
+from atom_dagster.report.figures._spikes import UNTESTED
 from tests.conftest import Finished
 
 KEYS = ("region", "organization", "family")
@@ -319,3 +320,28 @@ def test_a_spike_stands_out_from_what_the_model_usually_has(sample):
         )
         assert typical == median(count for (count,) in others)
         assert downloads > 5 * typical
+
+
+@pytest.mark.parametrize("name", ["sample", "recorded"])
+def test_what_the_report_calls_testable_for_a_spike_is_what_the_marts_tested(name, request):
+    """The report turns the marts' rule round: what it leaves as tested holds their spikes, no other."""
+    world = request.getfixturevalue(name)
+    by_rule = world.rows(
+        f"with {UNTESTED} select testable.model_id, testable.month from testable"
+        " inner join marts.downloads_by_model_monthly as other"
+        " on testable.model_id = other.model_id and testable.month <> other.month"
+        " and abs(datediff('month', testable.month, other.month)) <= 3 and other.downloads is not null"
+        " where (testable.model_id, testable.month) not in (select (model_id, month) from untested)"
+        " group by all having any_value(testable.downloads) > 5 * median(other.downloads)"
+    )
+    flagged = dict.fromkeys(by_rule, None) | {
+        (model_id, month): reason
+        for model_id, month, reason in world.rows(
+            "select model_id, month, anomaly_reason from marts.downloads_by_model_monthly where is_anomalous"
+        )
+    }
+    spikes = {key for key, reason in flagged.items() if reason == "spike"}
+    assert spikes
+    assert spikes <= set(by_rule)
+    # A reading that cannot be trusted is named before a spike.
+    assert all(flagged[key] is not None for key in by_rule)

@@ -12,12 +12,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import duckdb
 import pytest
 from click.testing import CliRunner
 
 from atom_dagster import cli, pipeline
 from atom_dagster.assets import dbt
+from atom_dagster.commands import face
 from atom_dagster.settings import Settings
 from tests.conftest import Finished, atom, atom_environment, copy_home
 
@@ -229,3 +231,24 @@ def test_who_may_only_read_reads_and_is_told_what_else_needs(sample: Finished, h
     assert re.search(
         rf"^atom: This user has no right to {home}/\S+; give it that right", done.stderr, re.MULTILINE
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (PermissionError(13, "Permission denied", "/a/b"), 2, "This user has no right to /a/b; give it"),
+        # Of no file: nothing that rights to a home would mend.
+        (PermissionError(1, "Operation not permitted"), 70, "[Errno 1] Operation not permitted (--debug"),
+    ],
+)  # fmt: skip
+def test_a_right_that_is_missing_is_one_sentence(
+    home: Path, monkeypatch: pytest.MonkeyPatch, error: PermissionError, code: int, sentence: str
+):
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(face, "say_world", refuse)
+    command = face.world_options(lambda settings, debug: face.say_world(settings))
+    done = CliRunner(env=atom_environment(home)).invoke(click.command("try")(command))
+    assert done.exit_code == code
+    assert done.stderr.startswith(f"atom: {sentence}")

@@ -222,6 +222,7 @@ def test_a_shrunken_revision_is_refused_by_name_and_can_be_accepted(
     accepted = {"before": lambda: Size(5), "accepted_shrinks": {date(2026, 3, 9)}}
     pull = fetch(server, landing, "revisions", REVISION, **accepted)
     assert pull.facts["shrink_accepted_from_rows"] == 5
+    assert not pull.record()["is_complete"], "what it lacks is not gone"
 
 
 TIMES = ["2025-04-02", "2025-04-02", "2025-04-09", "2025-04-10", "2025-05-07", "2025-04-02"]

@@ -156,6 +156,12 @@ def test_a_complete_archive_never_halves(server: Loopback, landing: Landing) -> 
     assert fetch(server, landing, body, before=lambda: Size(6)).record()["is_complete"]
 
 
+def test_what_follows_a_shrink_proves_no_absence(server: Loopback, landing: Landing) -> None:
+    pull = fetch(server, landing, parquet(columns()), before=lambda: Size(4, rows_before_shrink=7))
+    assert pull.facts["rows_before_shrink"] == 7
+    assert not pull.record()["is_complete"]
+
+
 def test_a_selection_may_shrink(server: Loopback, landing: Landing) -> None:
     pull = fetch(server, landing, parquet(columns()), before=lambda: Size(7), kind="selection")
     assert pull.facts["rows"] == 3
